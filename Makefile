@@ -1,0 +1,89 @@
+# What can be done here: `make` alone lists it. To build, run and test, Go and make are enough.
+
+GO ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS := -s -w $(if $(VERSION),-X main.version=$(VERSION))
+
+# The one place with the linters' version; each version has its own directory, so that a new one is built.
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT := bin/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
+
+COVERAGE := coverage.out
+
+# One way to build for all targets, so that they share what is compiled: static, without paths of this machine.
+export CGO_ENABLED := 0
+export GOFLAGS := $(GOFLAGS) -trimpath
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## build and serve on http://127.0.0.1:8000; settings in ARGS, the environment or .env
+	@exec ./bin/parley serve $(ARGS)
+
+.PHONY: build
+build: ## build the static binary bin/parley
+	@$(GO) build -buildvcs=false -ldflags "$(LDFLAGS)" -o bin/parley ./cmd/parley
+
+.PHONY: test
+test: ## run the tests
+	$(GO) test ./...
+
+.PHONY: check
+check: lint vet race generated ## all that a change must pass; needs a C compiler for the race detector
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## run the linters, and check that the code is formatted
+	$(GOLANGCI_LINT) run ./...
+
+.PHONY: fmt
+fmt: $(GOLANGCI_LINT) ## format the code
+	$(GOLANGCI_LINT) fmt ./...
+
+$(GOLANGCI_LINT):
+	GOBIN=$(CURDIR)/$(@D) GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+.PHONY: vet
+vet:
+	$(GO) vet ./...
+
+.PHONY: race
+race: build ## run the tests in random order with the race detector; too little coverage fails
+	CGO_ENABLED=1 PARLEY_TEST_BINARY=$(CURDIR)/bin/parley $(GO) test -race -shuffle=on -covermode=atomic -coverpkg=./internal/... -coverprofile=$(COVERAGE) ./...
+	@awk -f .ci/coverage.awk $(COVERAGE)
+
+.PHONY: cover
+cover: ## run the tests and show what they cover
+	$(GO) test -coverpkg=./internal/... -coverprofile=$(COVERAGE) ./...
+	@awk -f .ci/coverage.awk $(COVERAGE)
+
+.PHONY: generate
+generate: ## make the generated files anew
+	$(GO) mod tidy
+	$(GO) test ./internal/config -run TestTheDocumentationListsEverySetting -update
+	$(GO) test ./internal/server -run TestTheOpenAPIFileIsUpToDate -update
+
+# The tests compare the generated documents with the code; this is the rest.
+.PHONY: generated
+generated:
+	$(GO) mod tidy -diff
+	$(GO) mod verify
+
+.PHONY: crash
+crash: build ## kill the server 50 times under load and look for what was lost
+	PARLEY_KILLS=50 PARLEY_TEST_BINARY=$(CURDIR)/bin/parley $(GO) test ./cmd/parley -run TestKilled -count=1 -v
+
+.PHONY: bench
+bench: ## measure against a bare proxy; flags in ARGS
+	$(GO) run ./bench $(ARGS)
+
+.PHONY: e2e-llm
+e2e-llm: ## talk to a real model on this machine; builds its server once, which takes a quarter of an hour
+	e2e/llm/run.sh $(ARGS)
+
+.PHONY: clean
+clean: ## remove what was built, never data
+	rm -rf bin $(COVERAGE)

@@ -1,0 +1,22 @@
+package api
+
+// Problem is an error as RFC 9457 has it. Branch on Code: it is stable.
+type Problem struct {
+	Type       string         `json:"type" doc:"A relative reference made of the code." example:"/problems/validation_failed"`
+	Title      string         `json:"title" doc:"The status in words." example:"Unprocessable Entity"`
+	Status     int            `json:"status" example:"422"`
+	Detail     string         `json:"detail" doc:"What happened, for a person to read." example:"The request is not valid."`
+	Code       string         `json:"code" doc:"Stable; branch on it." example:"validation_failed"`
+	RequestID  string         `json:"request_id,omitempty" doc:"Also the x-request-id header, the log line and the audit record."`
+	ResponseID string         `json:"response_id,omitempty" doc:"The response that failed, where one was begun."`
+	Errors     []ProblemField `json:"errors,omitempty" doc:"Everything that is wrong with the request, at once."`
+}
+
+// ProblemField is one thing wrong with a request.
+type ProblemField struct {
+	Location string `json:"location" doc:"Where, such as body.params.top_p or query.limit." example:"body.params.top_p"`
+	Message  string `json:"message" doc:"What is expected." example:"expected number <= 1"`
+}
+
+// Error makes a Problem an error.
+func (p *Problem) Error() string { return p.Code + ": " + p.Detail }

@@ -1,0 +1,82 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// NewResponse prompts a model with a conversation and asks for its response.
+type NewResponse struct {
+	Prompt       json.RawMessage `json:"prompt"`
+	Model        string          `json:"model,omitempty" maxLength:"256" doc:"Instead of the conversation's model, for this prompt."`
+	Instructions *string         `json:"instructions,omitempty" doc:"Instead of the conversation's instructions, for this prompt."`
+	Params       *Params         `json:"params,omitempty" doc:"Merged over the conversation's, key by key, for this prompt."`
+	Tools        json.RawMessage `json:"tools,omitempty"`
+	ToolChoice   json.RawMessage `json:"tool_choice,omitempty"`
+	Stream       bool            `json:"stream,omitempty" doc:"Answer with an event stream instead of the finished response."`
+	Background   bool            `json:"background,omitempty" enum:"false" doc:"true is not supported yet."`
+	Store        *bool           `json:"store,omitempty" enum:"true" doc:"false is not supported yet."`
+	Regenerate   bool            `json:"regenerate,omitempty" enum:"false" doc:"true is not supported yet."`
+}
+
+// Response is one run of a model.
+type Response struct {
+	ID             string         `json:"id" example:"resp_06bq3k0v5a9w2m7t1x4z8c6d5e"`
+	Object         string         `json:"object" enum:"response"`
+	ConversationID string         `json:"conversation_id"`
+	Status         string         `json:"status" enum:"queued,in_progress,completed,incomplete,failed,cancelled,interrupted"`
+	Model          string         `json:"model"`
+	Provider       string         `json:"provider"`
+	Input          []string       `json:"input" doc:"The ids of the messages that the prompt brought."`
+	Output         []Message      `json:"output" doc:"What the model wrote."`
+	OutputText     string         `json:"output_text" doc:"The text of the output, for short."`
+	Usage          *Usage         `json:"usage" doc:"null where the provider reported none."`
+	Cost           *Cost          `json:"cost" doc:"null where unknown."`
+	Truncated      *Truncated     `json:"truncated" doc:"null unless messages were left out to fit the model."`
+	Attempts       int            `json:"attempts" doc:"How often the provider was called."`
+	FinishReason   *string        `json:"finish_reason" doc:"Why the model stopped: stop, length, tool_calls, content_filter, or what the provider said."`
+	Error          *ResponseError `json:"error"`
+	CreatedAt      time.Time      `json:"created_at"`
+	StartedAt      *time.Time     `json:"started_at" doc:"When the provider answered."`
+	FirstTokenAt   *time.Time     `json:"first_token_at"`
+	CompletedAt    *time.Time     `json:"completed_at" doc:"When it ended, however."`
+}
+
+// ResponseError is why a response did not complete.
+type ResponseError struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// Truncated says how many messages were left out of the context to fit the model.
+type Truncated struct {
+	Messages int64 `json:"messages"`
+}
+
+// ResponseList is one page of responses.
+type ResponseList struct {
+	Page
+	Data []Response `json:"data"`
+}
+
+// Model is one model that a prompt may name.
+type Model struct {
+	ID        string     `json:"id"`
+	Object    string     `json:"object" enum:"model"`
+	Provider  string     `json:"provider" doc:"The configured provider that offers it."`
+	OwnedBy   *string    `json:"owned_by"`
+	CreatedAt *time.Time `json:"created_at"`
+}
+
+// ModelList is all models at once: it has no further pages.
+type ModelList struct {
+	Page
+	Data        []Model               `json:"data"`
+	Unavailable []UnavailableProvider `json:"unavailable" doc:"Providers that could not say what they offer."`
+}
+
+// UnavailableProvider is a provider that could not be asked, and the code of why.
+type UnavailableProvider struct {
+	Provider string `json:"provider"`
+	Code     string `json:"code"`
+}

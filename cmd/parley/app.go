@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/parley-llm/parley/internal/chat"
+	"github.com/parley-llm/parley/internal/config"
+	"github.com/parley-llm/parley/internal/echo"
+	"github.com/parley-llm/parley/internal/llm"
+	"github.com/parley-llm/parley/internal/openai"
+	"github.com/parley-llm/parley/internal/pii"
+	"github.com/parley-llm/parley/internal/server"
+	"github.com/parley-llm/parley/internal/sqlite"
+)
+
+// app is everything that runs, wired.
+type app struct {
+	store   *sqlite.Store
+	service *chat.Service
+	handler http.Handler
+	model   *modelChoice
+	// fatal gets what the process cannot go on after.
+	fatal chan error
+}
+
+// open wires the parts in the order in which they need each other. After it the server can answer, and no response of
+// an earlier process is left open.
+func open(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *app, err error) {
+	if err := makeDirs(cfg); err != nil {
+		return nil, err
+	}
+	keys, err := cfg.Keys()
+	if err != nil {
+		return nil, err
+	}
+	router, err := newRouter(cfg)
+	if err != nil {
+		return nil, err
+	}
+	a := &app{fatal: make(chan error, 1), model: newModelChoice(cfg, router)}
+	newID := chat.NewID(time.Now)
+	a.store, err = sqlite.Open(ctx, sqlite.Options{
+		Path:           cfg.StorePath(),
+		Log:            log,
+		Now:            time.Now,
+		NewID:          newID,
+		KeyFingerprint: keys.Fingerprint,
+		OnFatal:        a.fail,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("opening the store: %w", err)
+	}
+	metrics := server.NewMetrics()
+	a.service = &chat.Service{
+		Store:               a.store,
+		Audit:               a.store,
+		Router:              router,
+		DefaultModel:        a.model.model,
+		Masker:              pii.New(),
+		Log:                 log,
+		Now:                 time.Now,
+		NewID:               newID,
+		Pseudonym:           keys.Pseudonym,
+		ContextMessages:     cfg.ContextMessages,
+		AuditMaxChars:       cfg.AuditMaxChars,
+		UpstreamTimeout:     cfg.UpstreamTimeout,
+		UpstreamConcurrency: cfg.UpstreamConcurrency,
+		Observer:            metrics,
+	}
+	interrupted, err := a.service.Recover(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("recovering: %w", errors.Join(err, a.store.Close()))
+	}
+	if interrupted > 0 {
+		log.WarnContext(ctx, "responses were interrupted by the last stop", "responses", interrupted)
+	}
+	a.handler = server.New(server.Config{
+		Service:      a.service,
+		Log:          log,
+		APIKey:       cfg.APIKey.Reveal(),
+		AllowedHosts: cfg.AllowedHosts,
+		MaxBody:      int64(cfg.MaxBody),
+		Version:      buildVersion(),
+		Metrics:      metrics,
+	})
+	return a, nil
+}
+
+// close releases the store. A nil app, as after a failed open, has none.
+func (a *app) close() error {
+	if a == nil {
+		return nil
+	}
+	return a.store.Close()
+}
+
+// fail is called by the store, once or more often, and must not block.
+func (a *app) fail(err error) {
+	select {
+	case a.fatal <- err:
+	default:
+	}
+}
+
+// makeDirs makes the data directory and, where it is another, that of the database.
+func makeDirs(cfg *config.Config) error {
+	for _, dir := range []string{cfg.Data, filepath.Dir(cfg.StorePath())} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("making the data directory: %w", err)
+		}
+	}
+	return nil
+}
+
+func newRouter(cfg *config.Config) (*llm.Router, error) {
+	builtIn := llm.Endpoint{Name: llm.BuiltIn, Provider: echo.Provider{}}
+	if !cfg.OpenAI() {
+		return &llm.Router{Endpoints: []llm.Endpoint{builtIn}, Default: llm.BuiltIn}, nil
+	}
+	client, err := openai.New(openai.Config{
+		BaseURL:          cfg.OpenAIBaseURL.String(),
+		Key:              cfg.OpenAIKey.Reveal(),
+		Version:          buildVersion(),
+		FirstByteTimeout: cfg.UpstreamFirstByteTimeout,
+		IdleTimeout:      cfg.UpstreamIdleTimeout,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("setting the OpenAI client up: %w", err)
+	}
+	endpoint := llm.Endpoint{Name: openAIName, Host: cfg.OpenAIBaseURL.Host, Provider: client}
+	return &llm.Router{Endpoints: []llm.Endpoint{endpoint, builtIn}, Default: openAIName}, nil
+}
+
+// httpServer has the time limits of internal/server. There is no limit for a whole answer: a stream may take long.
+func (a *app) httpServer(log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           a.handler,
+		ReadHeaderTimeout: server.ReadHeaderTimeout,
+		IdleTimeout:       server.IdleTimeout,
+		MaxHeaderBytes:    server.MaxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+}

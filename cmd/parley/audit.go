@@ -1,0 +1,113 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/parley-llm/parley/internal/audit"
+	"github.com/parley-llm/parley/internal/sqlite"
+)
+
+// quiet is how long a verification runs before it says how far it is.
+const quiet = 2 * time.Second
+
+var errFindings = errors.New("the audit log does not verify")
+
+func auditCommand(environ []string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "audit",
+		Short:   "Work with the audit log",
+		Example: "  parley audit verify",
+		Args:    knownCommand,
+		RunE: func(*cobra.Command, []string) error {
+			return usageError{errors.New("what about the audit log? There is: verify")}
+		},
+	}
+	cmd.AddCommand(verifyCommand(environ))
+	return cmd
+}
+
+func verifyCommand(environ []string) *cobra.Command {
+	var asJSON bool
+	var store string
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Check that nobody has altered the audit log",
+		Long: `Reads the audit log from its first record to its last and checks every hash, the order, that nothing is missing, that the
+texts are those that were recorded, and that each call to a model has one intent and one outcome. The server may
+run meanwhile or be gone. It exits with 0 if all is well and with 1 on any finding.`,
+		Example: "  parley audit verify\n  parley audit verify --json\n  parley audit verify --store backup/parley.db",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			path, err := verifyPath(cmd, environ, store)
+			if err != nil {
+				return err
+			}
+			report, err := sqlite.VerifyAudit(cmd.Context(), path, progress(cmd.ErrOrStderr(), time.Now))
+			if err != nil {
+				return fmt.Errorf("verifying %s: %w", path, err)
+			}
+			return printReport(cmd, report, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
+	cmd.Flags().String("data", "", "directory of the database (PARLEY_DATA)")
+	cmd.Flags().StringVar(&store, "store", "", "database file, if not that of the settings (PARLEY_STORE, PARLEY_DATA)")
+	return cmd
+}
+
+// verifyPath is the file to verify. A file that was named needs no settings: the log may be a copy on another machine.
+func verifyPath(cmd *cobra.Command, environ []string, store string) (string, error) {
+	if store != "" && !strings.Contains(store, ":") {
+		return store, nil
+	}
+	cfg, err := settings(cmd, environ)
+	if err != nil {
+		return "", err
+	}
+	return cfg.StorePath(), nil
+}
+
+// progress says from time to time how far a long verification is.
+func progress(w io.Writer, now func() time.Time) func(records int64) {
+	last := now()
+	return func(records int64) {
+		if t := now(); t.Sub(last) >= quiet {
+			last = t
+			_, _ = fmt.Fprintf(w, "%d records verified\n", records)
+		}
+	}
+}
+
+func printReport(cmd *cobra.Command, report audit.Report, asJSON bool) error {
+	out := cmd.OutOrStdout()
+	if asJSON {
+		if err := printJSON(cmd, report); err != nil {
+			return err
+		}
+	} else {
+		for _, f := range report.Findings {
+			_, _ = fmt.Fprintf(out, "%s: chain %s, record %d", f.Kind, f.Chain, f.Seq)
+			if f.RecordID != "" {
+				_, _ = fmt.Fprintf(out, " (%s)", f.RecordID)
+			}
+			_, _ = fmt.Fprintf(out, ": %s\n", f.Detail)
+		}
+		if report.Omitted > 0 {
+			_, _ = fmt.Fprintf(out, "and %d findings more\n", report.Omitted)
+		}
+		_, _ = fmt.Fprintf(out, "%d records in %d chains: %d findings\n", report.Records, report.Chains, len(report.Findings)+report.Omitted)
+		if len(report.Open) > 0 {
+			_, _ = fmt.Fprintf(out, "%d chains are open (%d calls without an outcome): a server is running, or stopped without a word\n", len(report.Open), report.Pending)
+		}
+	}
+	if !report.OK {
+		return errFindings
+	}
+	return nil
+}

@@ -1,0 +1,3 @@
+module github.com/parley-llm/parley/e2e
+
+go 1.26.0

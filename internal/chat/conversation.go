@@ -1,0 +1,139 @@
+// Package chat is the core of Parley: conversations, their items, the responses of models, and the one verb that
+// makes a response, Service.Respond.
+//
+// It owns what a turn is, what a model is sent as context, and what is audited when. It knows no HTTP, no SQL and no
+// provider's protocol.
+package chat
+
+import (
+	"time"
+
+	"github.com/parley-llm/parley/internal/llm"
+)
+
+// Limits on what a conversation holds.
+const (
+	MaxTitle          = 256 // Unicode code points
+	MaxUser           = 128 // Unicode code points
+	MaxMetadataPairs  = 16
+	MaxMetadataKey    = 64  // Unicode code points
+	MaxMetadataValue  = 512 // Unicode code points
+	MaxCreateMessages = 1000
+	MaxStop           = 4
+)
+
+// Conversation is an ordered, append-mostly list of items with settings that hold for all its turns.
+// Empty Title, User, Model and Instructions mean that none was set.
+type Conversation struct {
+	ID           string
+	Owner        string
+	Title        string
+	User         string
+	Model        string
+	Instructions string
+	Params       llm.Params
+	Metadata     map[string]string
+	MessageCount int64
+	Usage        llm.Usage
+	ForkedFrom   *Fork
+	CreatedAt    time.Time
+	// UpdatedAt is the last activity: lists are ordered by it.
+	UpdatedAt time.Time
+	// Version rises with every visible change, message count and usage included.
+	Version int64
+	// ActiveResponse is the id of the response that holds the conversation's lock, or empty.
+	ActiveResponse string
+}
+
+// Fork says where a conversation was copied from.
+type Fork struct {
+	ConversationID string `json:"conversation_id"`
+	ItemID         string `json:"item_id"`
+}
+
+// Item is one step of a conversation: a message, a function call, its output, a reasoning step, or anything else that
+// came in and is kept as it was.
+type Item struct {
+	ID             string
+	ConversationID string
+	// Seq orders the items of a conversation: strictly increasing from 1, never reused. The store assigns it.
+	Seq int64
+	llm.Item
+	// Status is completed, incomplete or in_progress.
+	Status ItemStatus
+	// Model and Usage are set on what a model wrote.
+	Model string
+	Usage *llm.Usage
+	// ResponseID names the response that the item belongs to, as its input or, with Output, as what it wrote.
+	ResponseID string
+	Output     bool
+	Metadata   map[string]string
+	CreatedAt  time.Time
+	EditedAt   time.Time // zero if never
+	Version    int64
+	// Excluded items stay visible and are not sent to a model: the turn that they belong to failed.
+	Excluded bool
+}
+
+// ItemStatus is how far an item has come.
+type ItemStatus string
+
+// The states of an item.
+const (
+	ItemCompleted  ItemStatus = "completed"
+	ItemIncomplete ItemStatus = "incomplete"
+	ItemInProgress ItemStatus = "in_progress"
+)
+
+// Status is how far a response has come. The last five are terminal, and final.
+type Status string
+
+// The states of a response.
+const (
+	Queued      Status = "queued"
+	InProgress  Status = "in_progress"
+	Completed   Status = "completed"
+	Incomplete  Status = "incomplete"
+	Failed      Status = "failed"
+	Cancelled   Status = "cancelled"
+	Interrupted Status = "interrupted"
+)
+
+// Terminal reports whether nothing changes any more.
+func (s Status) Terminal() bool { return s != Queued && s != InProgress }
+
+// LeavesContext reports whether the items of a turn that ended so are kept from later prompts.
+func (s Status) LeavesContext() bool { return s == Failed || s == Interrupted }
+
+// Response is one run of a model.
+type Response struct {
+	ID             string
+	Owner          string
+	ConversationID string
+	Status         Status
+	// Model is the id as it was chosen; Provider is the endpoint that it was routed to, Host where that is.
+	Model    string
+	Provider string
+	Host     string
+	Stream   bool
+	// Input holds the ids of the items that this turn brought; Output what the model wrote.
+	Input  []string
+	Output []Item
+	Usage  *llm.Usage
+	// Attempts counts the calls to the provider, from 1.
+	Attempts     int
+	FinishReason string
+	Error        *ResponseError
+	RequestID    string
+	Actor        string
+	CreatedAt    time.Time
+	StartedAt    time.Time // when the provider answered; zero if never
+	FirstTokenAt time.Time // zero if none came
+	CompletedAt  time.Time // when it ended, however; zero until then
+}
+
+// ResponseError is why a response did not complete, in words that are safe for the client.
+type ResponseError struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}

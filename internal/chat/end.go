@@ -1,0 +1,148 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/parley-llm/parley/internal/fault"
+	"github.com/parley-llm/parley/internal/llm"
+)
+
+const (
+	// endPatience is how long a response that cannot be stored is tried before its client is told.
+	endPatience = 10 * time.Second
+	endPause    = 100 * time.Millisecond
+	endMaxPause = 2 * time.Second
+)
+
+// end brings a response to its terminal state: first the transaction, then the terminal event.
+func (s *Service) end(ctx context.Context, run *Run, t *turn, r *reply, res *result) {
+	final := run.Response()
+	final.Attempts = t.response.Attempts
+	final.StartedAt, final.FirstTokenAt = milli(res.answered), milli(res.firstToken)
+	f := s.conclude(ctx, &final, res)
+
+	itemStatus := ItemCompleted
+	if final.Status != Completed {
+		itemStatus = ItemIncomplete
+	}
+	r.end(itemStatus)
+	final.Output = r.items()
+	res.output = final.Output
+	setUsage(final.Output, final.Usage)
+	final.CompletedAt = s.now()
+
+	status := string(final.Status)
+	if res.notSent {
+		status = outcomeNotSent
+	}
+	e := &Ending{Response: final, Outcome: s.outcome(t, final.Attempts, status, res)}
+	if err := s.store(context.WithoutCancel(ctx), e, endPatience); err != nil {
+		f = fault.Wrap(err, fault.Unavailable, CodeStoreUnavailable, "The answer could not be stored.")
+		s.Log.Error("a response could not be ended; trying on", "response_id", final.ID, "error", err)
+		e.Response.Status = Failed
+		e.Response.Error = &ResponseError{Code: f.Code, Message: f.Message}
+		e.Outcome.Status, e.Outcome.ErrorCode = string(Failed), f.Code
+		s.finish(run, e.Response, f)
+		// The conversation stays locked and its outcome owed until the store is back; a restart would settle it too.
+		if err := s.store(context.WithoutCancel(ctx), e, s.UpstreamTimeout); err != nil {
+			s.Log.Error("a response was left to the next start", "response_id", final.ID, "error", err)
+		}
+		return
+	}
+	s.finish(run, e.Response, f)
+}
+
+// conclude sets the terminal status and what goes with it, and returns the fault that a waiting caller gets, if any.
+func (s *Service) conclude(ctx context.Context, final *Response, res *result) *fault.Error {
+	if res.finish != nil {
+		final.FinishReason, final.Usage = res.finish.FinishReason, res.finish.Usage
+	}
+	if res.err == nil {
+		final.Status = Completed
+		if final.FinishReason == "length" || final.FinishReason == "content_filter" {
+			final.Status = Incomplete
+		}
+		return nil
+	}
+	var f *fault.Error
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errConversationDeleted):
+		final.Status = Cancelled
+		return nil
+	case errors.Is(cause, errShutdown):
+		final.Status = Interrupted
+		f = interrupted()
+	default:
+		final.Status = Failed
+		copied := *res.err.Fault
+		f = &copied
+		s.logFailure(final, res.err)
+	}
+	f.ResponseID = final.ID
+	final.Error = &ResponseError{Code: f.Code, Message: f.Message}
+	return f
+}
+
+func interrupted() *fault.Error {
+	return fault.New(fault.Unavailable, "interrupted", "The server stopped before the answer was finished. What had come was kept; ask again.")
+}
+
+// logFailure says in the log why a model failed, without a word of what it said.
+func (s *Service) logFailure(r *Response, err *llm.Error) {
+	s.Log.Warn("a model call failed",
+		slog.String("response_id", r.ID), slog.String("request_id", r.RequestID), slog.String("provider", r.Provider), slog.String("host", r.Host),
+		slog.String("code", err.Fault.Code), slog.Int("http_status", err.HTTPStatus), slog.Int("attempts", r.Attempts), slog.Any("cause", err.Fault.Err))
+}
+
+// setUsage puts what the answer cost on its last message, where a reader of messages looks for it.
+func setUsage(output []Item, usage *llm.Usage) {
+	for i := len(output) - 1; i >= 0; i-- {
+		if output[i].Type == llm.TypeMessage {
+			output[i].Usage = usage
+			return
+		}
+	}
+}
+
+// store writes the end of a response, again and again while the store is unavailable, patience lasts and the
+// server does not stop: what is left then is settled at the next start.
+func (s *Service) store(ctx context.Context, e *Ending, patience time.Duration) error {
+	deadline := time.Now().Add(patience)
+	for pause := endPause; ; pause = min(2*pause, endMaxPause) {
+		err := s.Store.End(ctx, e.Response.Owner, e)
+		if err == nil || fault.Is(err, CodeResponseEnded) {
+			// An end that had failed, as far as one could see, and took effect all the same is no failure.
+			return nil
+		}
+		if s.isStopping() || time.Now().Add(pause).After(deadline) {
+			return err
+		}
+		time.Sleep(pause)
+	}
+}
+
+// finish tells the readers and ends the run.
+func (s *Service) finish(run *Run, final Response, f *fault.Error) {
+	name := EventCompleted
+	switch final.Status {
+	case Failed, Interrupted:
+		name = EventFailed
+	case Incomplete, Cancelled:
+		name = EventIncomplete
+	case Completed, Queued, InProgress:
+	}
+	if s.Observer != nil {
+		s.Observer.Response(&final)
+	}
+	var err error
+	if f != nil {
+		err = f
+	}
+	run.finish(final, err, &ResponseEvent{Name: name, Response: final})
+}
+
+// milli is a time as stores keep it.
+func milli(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

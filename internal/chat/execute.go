@@ -1,0 +1,179 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/parley-llm/parley/internal/fault"
+	"github.com/parley-llm/parley/internal/llm"
+)
+
+const (
+	maxAttempts = 3
+	// backoff is the ceiling of the first wait; it doubles with each attempt, and the wait is drawn from the whole of it.
+	backoff = 500 * time.Millisecond
+	// maxRetryAfter is the longest wait that a provider may ask for; beyond it the failure is passed on.
+	maxRetryAfter = 30 * time.Second
+	maxTokens     = 1 << 40
+)
+
+// Why a run was made to stop.
+var (
+	errConversationDeleted = errors.New("the conversation was deleted")
+	errShutdown            = errors.New("the server is shutting down")
+)
+
+// result is how one attempt ended.
+type result struct {
+	began, ended time.Time
+	answered     time.Time // zero if the provider never answered with a success
+	firstToken   time.Time // zero if no token came
+	httpStatus   int
+	finish       *llm.Finished // nil unless the provider's own end marker came
+	err          *llm.Error
+	notSent      bool
+	output       []Item
+}
+
+// execute makes the attempts of a turn and ends it. It is the run's own goroutine.
+func (s *Service) execute(ctx context.Context, run *Run, t *turn) {
+	defer s.leave(t.response.ID)
+	defer run.cancel(nil)
+	ctx, stop := context.WithTimeout(ctx, s.UpstreamTimeout)
+	defer stop()
+
+	for attempt := 1; ; attempt++ {
+		t.response.Attempts = attempt
+		r := s.newReply(run, t)
+		res := s.attempt(ctx, run, t, r)
+		s.observe(t, res)
+		if s.mayRetry(ctx, attempt, res) {
+			err := s.Store.NextAttempt(context.WithoutCancel(ctx), t.response.Owner, t.response.ID, attempt+1,
+				s.outcome(t, attempt, string(Failed), res), s.nextIntent(t, attempt+1))
+			if err == nil {
+				run.update(func(r *Response) { r.Attempts = attempt + 1 })
+				continue
+			}
+			res.err.Fault = fault.Of(auditUnavailable(err))
+		}
+		s.end(ctx, run, t, r, res)
+		return
+	}
+}
+
+func (s *Service) newReply(run *Run, t *turn) *reply {
+	emit := run.publish
+	if !t.call.Stream {
+		// Nobody reads a whole answer's events before its end.
+		emit = func(...Event) {}
+	}
+	return &reply{emit: emit, newID: s.NewID, now: s.now, response: &t.response, seq: t.seq}
+}
+
+// attempt calls the provider once and relays what it says.
+func (s *Service) attempt(ctx context.Context, run *Run, t *turn, r *reply) (res *result) {
+	s.budget.called()
+	res = &result{began: s.Now()}
+	defer func() {
+		if p := recover(); p != nil {
+			res.err = &llm.Error{Fault: fault.Of(fmt.Errorf("a provider panicked: %v", p))}
+		}
+		res.output, res.ended = r.items(), s.Now()
+	}()
+	if ctx.Err() != nil {
+		res.notSent = true
+		res.err = &llm.Error{Fault: stopped(context.Cause(ctx))}
+		return res
+	}
+	for ev, err := range t.endpoint.Provider.Generate(ctx, t.call) {
+		if err != nil {
+			res.err = asLLMError(err)
+			return res
+		}
+		switch ev := ev.(type) {
+		case llm.Started:
+			res.answered, res.httpStatus = s.Now(), ev.HTTPStatus
+			run.update(func(r *Response) { r.StartedAt = res.answered })
+		case llm.Finished:
+			clamp(ev.Usage)
+			res.finish = &ev
+		default:
+			if res.firstToken.IsZero() {
+				res.firstToken = s.Now()
+				run.update(func(r *Response) { r.FirstTokenAt = res.firstToken })
+			}
+			r.add(ev)
+		}
+	}
+	if res.finish == nil {
+		res.err = &llm.Error{Fault: fault.New(fault.Upstream, "upstream_stream_truncated", "The model's answer broke off before its end."), HTTPStatus: res.httpStatus}
+	}
+	return res
+}
+
+// stopped is the fault of an attempt that was not made any more.
+func stopped(cause error) *fault.Error {
+	if errors.Is(cause, context.DeadlineExceeded) {
+		return fault.Wrap(cause, fault.Timeout, "upstream_timeout", "The time for the response was over before the model was called.")
+	}
+	return fault.Wrap(cause, fault.Canceled, "canceled", "The response was stopped before the model was called.")
+}
+
+func asLLMError(err error) *llm.Error {
+	if e, ok := errors.AsType[*llm.Error](err); ok {
+		return e
+	}
+	return &llm.Error{Fault: fault.Of(err)}
+}
+
+// clamp keeps a hostile provider's numbers within what can be added up.
+func clamp(u *llm.Usage) {
+	if u == nil {
+		return
+	}
+	for _, n := range []*int64{&u.InputTokens, &u.OutputTokens, &u.TotalTokens, &u.CachedTokens, &u.ReasoningTokens} {
+		*n = min(max(*n, 0), maxTokens)
+	}
+	if u.TotalTokens == 0 {
+		u.TotalTokens = u.InputTokens + u.OutputTokens
+	}
+}
+
+// mayRetry decides whether another attempt is made, and waits until it is due.
+func (s *Service) mayRetry(ctx context.Context, attempt int, res *result) bool {
+	if res.err == nil || !res.err.Retryable || attempt == maxAttempts || ctx.Err() != nil {
+		return false
+	}
+	wait := res.err.RetryAfter
+	if wait > maxRetryAfter {
+		return false
+	}
+	if wait == 0 {
+		wait = time.Duration(rand.Int64N(int64(backoff << (attempt - 1)))) //nolint:gosec // jitter needs no secrecy
+	}
+	if !s.budget.take() {
+		return false
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (s *Service) observe(t *turn, res *result) {
+	if s.Observer == nil {
+		return
+	}
+	code := ""
+	if res.err != nil {
+		code = res.err.Fault.Code
+	}
+	s.Observer.Attempt(t.response.Provider, code, res.ended.Sub(res.began))
+}

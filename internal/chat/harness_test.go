@@ -1,0 +1,369 @@
+package chat_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/parley-llm/parley/internal/audit"
+	"github.com/parley-llm/parley/internal/chat"
+	"github.com/parley-llm/parley/internal/fault"
+	"github.com/parley-llm/parley/internal/llm"
+	"github.com/parley-llm/parley/internal/pii"
+	"github.com/parley-llm/parley/internal/sqlite"
+)
+
+var caller = chat.Caller{Owner: chat.DefaultOwner, Actor: "anonymous", RequestID: "req_test"}
+
+// provider answers each call by the next of its scripts; the last one serves all further calls.
+type provider struct {
+	mu      sync.Mutex
+	scripts []func(ctx context.Context, yield func(llm.Event, error) bool)
+	sent    []sent
+}
+
+// sent is what one call carried.
+type sent struct {
+	Instructions string
+	Messages     []string
+	Params       llm.Params
+	Stream       bool
+}
+
+func (p *provider) Encode(req *llm.Request) ([]byte, error) {
+	call := sent{Instructions: req.Instructions, Params: req.Params, Stream: req.Stream}
+	for _, it := range req.Items {
+		call.Messages = append(call.Messages, string(it.Role)+" "+string(it.Content)+string(it.Data))
+	}
+	return json.Marshal(call)
+}
+
+func (p *provider) Generate(ctx context.Context, call *llm.Call) iter.Seq2[llm.Event, error] {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var s sent
+	if err := json.Unmarshal(call.Body, &s); err != nil {
+		panic(err)
+	}
+	script := p.scripts[min(len(p.sent), len(p.scripts)-1)]
+	p.sent = append(p.sent, s)
+	return func(yield func(llm.Event, error) bool) { script(ctx, yield) }
+}
+
+func (p *provider) Models(context.Context) ([]llm.Model, error) {
+	return []llm.Model{{ID: "small"}, {ID: "parley/trap"}}, nil
+}
+
+func (p *provider) calls() []sent {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.sent)
+}
+
+type script = func(ctx context.Context, yield func(llm.Event, error) bool)
+
+// says answers with a text, word by word, and the field's ordinary end.
+func says(words ...string) script { return ends("stop", words...) }
+
+func ends(reason string, words ...string) script {
+	return func(_ context.Context, yield func(llm.Event, error) bool) {
+		if !yield(llm.Started{HTTPStatus: 200}, nil) {
+			return
+		}
+		for _, w := range words {
+			if !yield(llm.TextDelta{Text: w}, nil) {
+				return
+			}
+		}
+		yield(llm.Finished{FinishReason: reason, Usage: &llm.Usage{InputTokens: 5, OutputTokens: int64(len(words))}}, nil)
+	}
+}
+
+// fails answers with words and then an error.
+func fails(err *llm.Error, words ...string) script {
+	return func(_ context.Context, yield func(llm.Event, error) bool) {
+		if len(words) > 0 && !yield(llm.Started{HTTPStatus: 200}, nil) {
+			return
+		}
+		for _, w := range words {
+			if !yield(llm.TextDelta{Text: w}, nil) {
+				return
+			}
+		}
+		yield(nil, err)
+	}
+}
+
+func upstreamError(retryable bool) *llm.Error {
+	return &llm.Error{
+		Fault: fault.New(fault.Upstream, "upstream_failed", "The model's provider failed."), HTTPStatus: 500,
+		Retryable: retryable, Detail: "quota of jane.doe@example.com exceeded",
+	}
+}
+
+// until answers with a first word and then waits for the call's end or for release.
+func until(release <-chan struct{}, first string, rest ...string) script {
+	return func(ctx context.Context, yield func(llm.Event, error) bool) {
+		if !yield(llm.Started{HTTPStatus: 200}, nil) || !yield(llm.TextDelta{Text: first}, nil) {
+			return
+		}
+		select {
+		case <-release:
+		case <-ctx.Done():
+			yield(nil, &llm.Error{Fault: fault.Wrap(ctx.Err(), fault.Canceled, "canceled", "The call was canceled.")})
+			return
+		}
+		for _, w := range rest {
+			if !yield(llm.TextDelta{Text: w}, nil) {
+				return
+			}
+		}
+		yield(llm.Finished{FinishReason: "stop"}, nil)
+	}
+}
+
+// faulty is a store that fails on demand, before or after it took effect.
+type faulty struct {
+	*sqlite.Store
+	mu     sync.Mutex
+	before map[string][]error
+	after  map[string][]error
+	hook   map[string]func()
+}
+
+var errDisk = fault.New(fault.Unavailable, chat.CodeStoreUnavailable, "The store is unavailable.")
+
+func (f *faulty) inject(before bool, method string, errs ...error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m := f.after
+	if before {
+		m = f.before
+	}
+	m[method] = append(m[method], errs...)
+}
+
+func (f *faulty) do(method string, op func() error) error {
+	if hook := f.takeHook(method); hook != nil {
+		hook()
+	}
+	if err := f.take(f.before, method); err != nil {
+		return err
+	}
+	if err := op(); err != nil {
+		return err
+	}
+	return f.take(f.after, method)
+}
+
+func (f *faulty) takeHook(method string) func() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	hook := f.hook[method]
+	delete(f.hook, method)
+	return hook
+}
+
+func (f *faulty) take(from map[string][]error, method string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(from[method]) == 0 {
+		return nil
+	}
+	err := from[method][0]
+	from[method] = from[method][1:]
+	return err
+}
+
+func (f *faulty) Begin(ctx context.Context, owner string, t *chat.Turn) error {
+	return f.do("Begin", func() error { return f.Store.Begin(ctx, owner, t) })
+}
+
+func (f *faulty) NextAttempt(ctx context.Context, owner, id string, attempt int, recs ...audit.Record) error {
+	return f.do("NextAttempt", func() error { return f.Store.NextAttempt(ctx, owner, id, attempt, recs...) })
+}
+
+func (f *faulty) End(ctx context.Context, owner string, e *chat.Ending) error {
+	return f.do("End", func() error { return f.Store.End(ctx, owner, e) })
+}
+
+func (f *faulty) Append(ctx context.Context, recs ...audit.Record) error {
+	return f.do("Append", func() error { return f.Store.Append(ctx, recs...) })
+}
+
+// world is a service on a real store with a scripted provider.
+type world struct {
+	*chat.Service
+	t        *testing.T
+	provider *provider
+	store    *faulty
+	path     string
+}
+
+func newWorld(t *testing.T, scripts ...script) *world {
+	t.Helper()
+	w := &world{t: t, provider: &provider{scripts: scripts}, path: filepath.Join(t.TempDir(), "parley.db")}
+	w.open()
+	return w
+}
+
+// open opens the store and a service on it; after a first one was left without closing, as after a crash.
+func (w *world) open() {
+	w.t.Helper()
+	now := time.Now
+	newID := chat.NewID(now)
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	store, err := sqlite.Open(w.t.Context(), sqlite.Options{Path: w.path, Now: now, NewID: newID, Log: log})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = store.Close() })
+	w.store = &faulty{Store: store, before: map[string][]error{}, after: map[string][]error{}, hook: map[string]func(){}}
+	w.Service = &chat.Service{
+		Store: w.store, Audit: w.store, Masker: pii.New(), Log: log, Now: now, NewID: newID,
+		Router: &llm.Router{
+			Endpoints: []llm.Endpoint{{Name: "test", Host: "llm.test", Provider: w.provider}, {Name: "other", Host: "other.test", Provider: w.provider}},
+			Default:   "test",
+		},
+		DefaultModel:  func(context.Context) (string, error) { return "small", nil },
+		Pseudonym:     func(user string) string { return "u_" + user[:1] },
+		AuditMaxChars: 2000, UpstreamTimeout: time.Minute, UpstreamConcurrency: 16,
+	}
+}
+
+func (w *world) conversation(c chat.Conversation) string {
+	w.t.Helper()
+	c, err := w.CreateConversation(w.t.Context(), caller, c, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c.ID
+}
+
+func user(text string) chat.Item { return message(llm.User, text) }
+
+func message(role llm.Role, text string) chat.Item {
+	content, err := json.Marshal(text)
+	if err != nil {
+		panic(err)
+	}
+	return chat.Item{Item: llm.Item{Type: llm.TypeMessage, Role: role, Content: content}}
+}
+
+func (w *world) respond(conv string, input ...chat.Item) (*chat.Run, error) {
+	return w.Respond(w.t.Context(), chat.Request{Caller: caller, ConversationID: conv, Input: input})
+}
+
+func (w *world) stream(conv string, input ...chat.Item) *chat.Run {
+	w.t.Helper()
+	run, err := w.Respond(w.t.Context(), chat.Request{Caller: caller, ConversationID: conv, Input: input, Stream: true})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return run
+}
+
+// ask makes a whole turn and returns how it ended.
+func (w *world) ask(conv, text string) (chat.Response, error) {
+	w.t.Helper()
+	run, err := w.respond(conv, user(text))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return run.Wait(w.t.Context())
+}
+
+func (w *world) mustAsk(conv, text string) chat.Response {
+	w.t.Helper()
+	r, err := w.ask(conv, text)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+// records are the audit records of a conversation in the order they were sealed, with their texts.
+func (w *world) records(conv string) []audit.Record {
+	w.t.Helper()
+	list, _, err := w.store.Records(w.t.Context(), caller.Owner, audit.Query{ConversationID: conv, Limit: 100, Asc: true})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for i := range list {
+		if list[i], err = w.store.Record(w.t.Context(), caller.Owner, list[i].ID); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return list
+}
+
+// verify closes the store and proves its audit log.
+func (w *world) verify() audit.Report {
+	w.t.Helper()
+	if err := w.store.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	report, err := sqlite.VerifyAudit(context.Background(), w.path, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if !report.OK {
+		w.t.Errorf("the audit log does not verify: %+v", report.Findings)
+	}
+	return report
+}
+
+// read collects a run's events until its end.
+func read(t *testing.T, run *chat.Run, from int) []chat.Event {
+	t.Helper()
+	sub := run.Subscribe(from)
+	defer sub.Close()
+	var all []chat.Event
+	for {
+		events, first, ended := sub.Take()
+		if len(events) > 0 && first != from+len(all) {
+			t.Fatalf("a reader at %d was given event %d", from+len(all), first)
+		}
+		all = append(all, events...)
+		if ended {
+			return all
+		}
+		select {
+		case <-sub.C:
+		case <-t.Context().Done():
+			t.Fatal("the run did not end")
+		}
+	}
+}
+
+// begun waits until a run's first text has come.
+func begun(t *testing.T, run *chat.Run) {
+	t.Helper()
+	sub := run.Subscribe(0)
+	defer sub.Close()
+	for {
+		events, _, ended := sub.Take()
+		if slices.ContainsFunc(events, func(e chat.Event) bool { return e.Type() == "response.output_text.delta" }) {
+			return
+		}
+		if ended {
+			t.Fatal("the run ended without a text")
+		}
+		<-sub.C
+	}
+}
+
+func code(err error) string {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return f.Code
+	}
+	return ""
+}

@@ -1,0 +1,36 @@
+package chat
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"time"
+)
+
+// The prefixes of ids.
+const (
+	PrefixConversation = "conv_"
+	PrefixMessage      = "msg_"
+	PrefixFunctionCall = "fc_"
+	PrefixReasoning    = "rs_"
+	PrefixResponse     = "resp_"
+	PrefixAudit        = "aud_"
+	PrefixRequest      = "req_"
+)
+
+// idAlphabet is Crockford's base 32 in lower case: its digits sort like the values they stand for.
+var idAlphabet = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+
+// NewID makes ids for a Service: the prefix, 48 bits of milliseconds and 80 random bits, 26 characters in all. Ids of
+// the same prefix sort by the millisecond they were made in.
+func NewID(now func() time.Time) func(prefix string) string {
+	return func(prefix string) string {
+		var raw [16]byte
+		ms := uint64(now().UnixMilli()) //nolint:gosec // the clock stands after 1970
+		for i := range 6 {
+			raw[i] = byte(ms >> (40 - 8*i))
+		}
+		_, _ = rand.Read(raw[6:]) // documented never to fail
+		dst := make([]byte, 0, len(prefix)+26)
+		return string(idAlphabet.AppendEncode(append(dst, prefix...), raw[:]))
+	}
+}

@@ -1,0 +1,209 @@
+package chat_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"github.com/parley-llm/parley/internal/audit"
+	"github.com/parley-llm/parley/internal/chat"
+	"github.com/parley-llm/parley/internal/fault"
+	"github.com/parley-llm/parley/internal/llm"
+)
+
+func TestDeletingAConversationCancelsItsRunningResponse(t *testing.T) {
+	w := newWorld(t, until(nil, "endless"))
+	conv := w.conversation(chat.Conversation{})
+	run := w.stream(conv, user("go on for ever"))
+	begun(t, run)
+	if err := w.DeleteConversation(t.Context(), caller, conv, 0); err != nil {
+		t.Fatal(err)
+	}
+	r, err := run.Wait(t.Context())
+	if err != nil || r.Status != chat.Cancelled {
+		t.Errorf("the run ended %s, %v", r.Status, err)
+	}
+	if _, err := w.Conversation(t.Context(), caller.Owner, conv); code(err) != chat.CodeConversationNotFound {
+		t.Errorf("the conversation is there: %v", err)
+	}
+	recs := w.records(conv)
+	if len(recs) != 3 || recs[1].Status != "cancelled" || recs[2].Kind != audit.KindConversationDeleted {
+		t.Errorf("recorded %+v", recs)
+	}
+	w.verify()
+}
+
+func TestDeletingByAStaleVersionDoesNotTouchTheRun(t *testing.T) {
+	release := make(chan struct{})
+	w := newWorld(t, until(release, "slow"))
+	conv := w.conversation(chat.Conversation{})
+	run := w.stream(conv, user("hi"))
+	if err := w.DeleteConversation(t.Context(), caller, conv, 99); code(err) != chat.CodeVersionMismatch {
+		t.Errorf("got %v", err)
+	}
+	close(release)
+	if r, err := run.Wait(t.Context()); err != nil || r.Status != chat.Completed {
+		t.Errorf("the run ended %s, %v", r.Status, err)
+	}
+}
+
+func TestDrainWaitsForRunsAndRefusesNewPrompts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		w := newWorld(t, until(release, "slow"))
+		conv, late := w.conversation(chat.Conversation{}), w.conversation(chat.Conversation{})
+		run := w.stream(conv, user("hi"))
+		drained := make(chan struct{})
+		go func() { w.Drain(t.Context()); close(drained) }()
+		synctest.Wait()
+		if reasons := w.Ready(t.Context()); reasons["server"] == nil {
+			t.Errorf("a draining server is ready: %v", reasons)
+		}
+		if _, err := w.respond(late, user("late")); code(err) != "draining" || fault.Of(err).RetryAfter == 0 {
+			t.Errorf("got %v", err)
+		}
+		close(release)
+		<-drained
+		if r, err := run.Wait(t.Context()); err != nil || r.Status != chat.Completed {
+			t.Errorf("the run ended %s, %v", r.Status, err)
+		}
+	})
+}
+
+func TestDrainInterruptsWhatDoesNotEndInTime(t *testing.T) {
+	w := newWorld(t, until(nil, "partial"))
+	conv := w.conversation(chat.Conversation{})
+	run := w.stream(conv, user("hi"))
+	begun(t, run)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	w.Drain(ctx)
+	r, err := run.Wait(t.Context())
+	if r.Status != chat.Interrupted || code(err) != "interrupted" {
+		t.Errorf("the run ended %s, %v", r.Status, err)
+	}
+	if recs := w.records(conv); len(recs) != 2 || recs[1].Status != "interrupted" {
+		t.Errorf("recorded %+v", recs)
+	}
+	w.verify()
+}
+
+func TestTheNumberOfRunningResponsesIsBounded(t *testing.T) {
+	release := make(chan struct{})
+	w := newWorld(t, until(release, "slow"))
+	w.UpstreamConcurrency = 1
+	run := w.stream(w.conversation(chat.Conversation{}), user("hi"))
+	other := w.conversation(chat.Conversation{})
+	if _, err := w.respond(other, user("hi")); code(err) != "overloaded" {
+		t.Errorf("got %v", err)
+	}
+	if items, err := w.Items(t.Context(), caller.Owner, other, chat.Page{Limit: 1}); err != nil || len(items.Data) != 0 {
+		t.Errorf("a refused prompt was stored: %v %v", items, err)
+	}
+	close(release)
+	if _, err := run.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.Drain(t.Context())
+}
+
+func TestAfterACrashAResponseIsInterruptedAndItsConversationUsable(t *testing.T) {
+	w := newWorld(t, until(nil, "lost"), says("ok"))
+	conv := w.conversation(chat.Conversation{})
+	// What a crash leaves is what Begin wrote and nothing after it.
+	c, _, err := w.store.Context(t.Context(), caller.Owner, conv, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	turn := chat.Turn{
+		Conversation: c,
+		Input: []chat.Item{{
+			ID: w.NewID(chat.PrefixMessage), ConversationID: conv, Item: user("hi").Item, Status: chat.ItemCompleted, CreatedAt: c.CreatedAt, Version: 1,
+			ResponseID: "resp_lost",
+		}},
+		Response: chat.Response{
+			ID: "resp_lost", Owner: caller.Owner, ConversationID: conv, Status: chat.InProgress, Model: "small", Provider: "test",
+			Attempts: 1, CreatedAt: c.CreatedAt,
+		},
+		Intent: audit.Record{
+			ID: w.NewID(chat.PrefixAudit), Time: c.CreatedAt, Kind: audit.KindIntent, Owner: caller.Owner, ConversationID: conv, ResponseID: "resp_lost", Attempt: 1,
+		},
+	}
+	if err := w.store.Begin(t.Context(), caller.Owner, &turn); err != nil {
+		t.Fatal(err)
+	}
+	n, err := w.Recover(t.Context())
+	if err != nil || n != 1 {
+		t.Fatalf("recovered %d, %v", n, err)
+	}
+	r, err := w.Response(t.Context(), caller.Owner, "resp_lost")
+	if err != nil || r.Status != chat.Interrupted || r.Error.Code != "interrupted" || r.CompletedAt.IsZero() {
+		t.Errorf("stored %+v, %v", r, err)
+	}
+	if recs := w.records(conv); len(recs) != 2 || recs[1].Status != "unknown_after_crash" {
+		t.Errorf("recorded %+v", recs)
+	}
+	w.provider.scripts = []script{says("ok")}
+	w.mustAsk(conv, "again")
+	if got := w.provider.calls()[0].Messages; len(got) != 1 {
+		t.Errorf("the interrupted question is in the context: %q", got)
+	}
+	w.verify()
+}
+
+func TestModelsAreListedUnderTheIDsThatPromptsName(t *testing.T) {
+	w := newWorld(t, says("ok"))
+	w.Router.Endpoints = append(w.Router.Endpoints, llm.Endpoint{Name: "down", Provider: &down{}})
+	models, unavailable := w.Models(t.Context())
+	var ids []string
+	for _, m := range models {
+		ids = append(ids, m.ID)
+		if e, _, ok := w.Router.Route(m.ID); !ok || e.Name != m.Provider {
+			t.Errorf("%s is listed for %s and routed to %s", m.ID, m.Provider, e.Name)
+		}
+	}
+	if len(ids) != 4 || ids[0] != "small" || ids[2] != "other/small" {
+		t.Errorf("listed %q", ids)
+	}
+	if len(unavailable) != 1 || unavailable[0] != (chat.Unavailable{Provider: "down", Code: "upstream_auth"}) {
+		t.Errorf("unavailable: %+v", unavailable)
+	}
+}
+
+type down struct{ provider }
+
+func (*down) Models(context.Context) ([]llm.Model, error) {
+	return nil, &llm.Error{Fault: fault.Wrap(errors.New("wrong key"), fault.Upstream, "upstream_auth", "The provider refused our key.")}
+}
+
+func TestAResponseThatIsStoppedBeforeItsModelIsCalledWasNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, says("never"))
+		conv := w.conversation(chat.Conversation{})
+		release := make(chan struct{})
+		w.store.hook["Begin"] = func() { <-release }
+		ended, drained := make(chan error, 1), make(chan struct{})
+		go func() {
+			run, err := w.respond(conv, user("hi"))
+			if err == nil {
+				_, err = run.Wait(t.Context())
+			}
+			ended <- err
+		}()
+		synctest.Wait()
+		now, cancel := context.WithCancel(t.Context())
+		cancel()
+		go func() { w.Drain(now); close(drained) }()
+		synctest.Wait()
+		close(release)
+		<-drained
+		if err := <-ended; code(err) != "interrupted" {
+			t.Errorf("got %v", err)
+		}
+		if recs := w.records(conv); len(recs) != 2 || recs[1].Status != "not_sent" || len(w.provider.calls()) != 0 {
+			t.Errorf("recorded %+v", recs)
+		}
+		w.verify()
+	})
+}

@@ -1,0 +1,209 @@
+package chat
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/parley-llm/parley/internal/audit"
+	"github.com/parley-llm/parley/internal/fault"
+	"github.com/parley-llm/parley/internal/llm"
+)
+
+// maxStale bounds how often a turn is prepared anew because the conversation changed between reading and beginning.
+const maxStale = 10
+
+// Request is a prompt: everything Respond needs. Empty and nil overrides leave the conversation's settings in force.
+type Request struct {
+	Caller         Caller
+	ConversationID string
+	// Input items, at least one: Type, Role, Content or Data, and Metadata are the caller's; the rest is set here.
+	Input        []Item
+	Model        string
+	Instructions *string
+	// Params override the conversation's key by key.
+	Params     llm.Params
+	Tools      json.RawMessage
+	ToolChoice json.RawMessage
+	Stream     bool
+}
+
+// turn is a prompt on its way through: what was begun, and what every attempt sends.
+type turn struct {
+	caller   Caller
+	endpoint llm.Endpoint
+	call     *llm.Call
+	response Response
+	intent   audit.Record
+	seq      int64 // of the last input item
+}
+
+// Respond begins a response and returns it running. When Respond returns without an error the question is stored, the
+// conversation is locked and the audit intent is durable; after an error nothing of it is stored and no model was called.
+// The run does not end with ctx.
+func (s *Service) Respond(ctx context.Context, req Request) (*Run, error) {
+	if err := s.admit(); err != nil {
+		return nil, err
+	}
+	t, err := s.begin(ctx, &req)
+	if err != nil {
+		s.leave("")
+		return nil, err
+	}
+	// Values stay, for the log; the end of the request must not end the run.
+	runCtx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	run := newRun(req.Caller.Owner, t.response, stop)
+	s.enter(run)
+	run.publish(
+		&ResponseEvent{Name: EventCreated, Response: t.response},
+		&ResponseEvent{Name: EventInProgress, Response: t.response},
+	)
+	go s.execute(runCtx, run, t)
+	return run, nil
+}
+
+// begin reads the conversation, makes the call's bytes and writes the start of the turn. What it read may have changed
+// by then; it then reads anew.
+func (s *Service) begin(ctx context.Context, req *Request) (*turn, error) {
+	now := s.now()
+	s.fill(req.Input, req.ConversationID, now)
+	masked := s.maskItems(req.Input, func(*Item) bool { return true })
+	for range maxStale {
+		c, history, err := s.Store.Context(ctx, req.Caller.Owner, req.ConversationID, s.ContextMessages)
+		if err != nil {
+			return nil, err
+		}
+		if c.ActiveResponse != "" {
+			return nil, Locked()
+		}
+		t, err := s.prepare(ctx, req, &c, history, masked, now)
+		if err != nil {
+			return nil, err
+		}
+		start := Turn{Conversation: c, Title: titleOf(req.Input), Input: req.Input, Response: t.response, Intent: t.intent}
+		err = s.Store.Begin(ctx, req.Caller.Owner, &start)
+		if err == nil {
+			t.seq = start.Input[len(start.Input)-1].Seq
+			return t, nil
+		}
+		if !errors.Is(err, ErrStale) {
+			return nil, beginFault(err)
+		}
+	}
+	return nil, Locked()
+}
+
+// Locked is the fault of a change to a conversation while a response runs on it.
+func Locked() *fault.Error {
+	f := fault.New(fault.Conflict, CodeConversationLocked, "A response is running on this conversation. Try again when it has ended.")
+	f.RetryAfter = 500 * time.Millisecond
+	return f
+}
+
+// beginFault says of a store that failed at the beginning what that means for a prompt: without a durable intent there is no call.
+func beginFault(err error) error {
+	if f := fault.Of(err); f.Kind == fault.Unavailable || f.Kind == fault.Internal {
+		return auditUnavailable(err)
+	}
+	return err
+}
+
+// prepare makes of a request and the context it goes with everything that Begin and the attempts need. Policies that
+// change what a model is sent, or what is stored, belong here.
+func (s *Service) prepare(ctx context.Context, req *Request, c *Conversation, history []Item, masked maskedText, now time.Time) (*turn, error) {
+	if missingToolOutput(history, req.Input) {
+		return nil, fault.New(fault.Invalid, "tool_output_missing", "A tool call in the conversation has no output yet. Send its function_call_output with the prompt.")
+	}
+	model := cmp.Or(req.Model, c.Model)
+	if model == "" {
+		var err error
+		if model, err = s.DefaultModel(ctx); err != nil {
+			return nil, err
+		}
+	}
+	endpoint, name, ok := s.Router.Route(model)
+	if !ok {
+		return nil, fault.New(fault.NotFound, "model_not_found", "No provider is configured for this model.")
+	}
+	body, err := endpoint.Provider.Encode(llmRequest(req, c, history, name))
+	if err != nil {
+		return nil, err
+	}
+	t := &turn{
+		caller:   req.Caller,
+		endpoint: endpoint,
+		call:     &llm.Call{Model: name, Stream: req.Stream, Body: body},
+		response: Response{
+			ID: s.NewID(PrefixResponse), Owner: req.Caller.Owner, ConversationID: c.ID, Status: InProgress,
+			Model: model, Provider: endpoint.Name, Host: endpoint.Host, Stream: req.Stream, Attempts: 1,
+			RequestID: req.Caller.RequestID, Actor: req.Caller.Actor, CreatedAt: now,
+		},
+	}
+	for i := range req.Input {
+		req.Input[i].ResponseID = t.response.ID
+		t.response.Input = append(t.response.Input, req.Input[i].ID)
+	}
+	t.intent = s.intent(t, c, masked, len(history)+len(req.Input))
+	return t, nil
+}
+
+func llmRequest(req *Request, c *Conversation, history []Item, model string) *llm.Request {
+	instructions := c.Instructions
+	if req.Instructions != nil {
+		instructions = *req.Instructions
+	}
+	items := make([]llm.Item, 0, len(history)+len(req.Input))
+	for i := range history {
+		items = append(items, history[i].Item)
+	}
+	for i := range req.Input {
+		items = append(items, req.Input[i].Item)
+	}
+	return &llm.Request{
+		Model: model, Instructions: instructions, Items: items, Params: c.Params.Merge(req.Params),
+		Tools: req.Tools, ToolChoice: req.ToolChoice, Stream: req.Stream,
+	}
+}
+
+// admit takes a place among the running responses.
+func (s *Service) admit() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		f := fault.New(fault.Unavailable, "draining", "The server is shutting down. Try again in a moment.")
+		f.RetryAfter = 5 * time.Second
+		return f
+	}
+	if s.admitted >= s.UpstreamConcurrency {
+		f := fault.New(fault.Unavailable, "overloaded", "Too many responses are running. Try again in a moment.")
+		f.RetryAfter = time.Second
+		return f
+	}
+	s.admitted++
+	return nil
+}
+
+func (s *Service) enter(run *Run) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.runs == nil {
+		s.runs = map[string]*Run{}
+	}
+	s.runs[run.response.ID] = run
+	if s.stopping {
+		run.cancel(errShutdown)
+	}
+}
+
+// leave gives the place back; id names the run, or is empty where none was begun.
+func (s *Service) leave(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.runs, id)
+	s.admitted--
+	if s.admitted == 0 && s.idle != nil {
+		close(s.idle)
+	}
+}

@@ -1,0 +1,127 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/parley-llm/parley/internal/audit"
+)
+
+// ErrStale is returned by Store.Begin when the conversation has changed since its context was read: read it again.
+var ErrStale = errors.New("the conversation has changed since it was read")
+
+// Codes of the faults that every Store returns in the same cases.
+const (
+	CodeConversationNotFound = "conversation_not_found"
+	CodeMessageNotFound      = "message_not_found"
+	CodeResponseNotFound     = "response_not_found"
+	CodeRecordNotFound       = "record_not_found"
+	CodeConversationLocked   = "conversation_locked"
+	CodeVersionMismatch      = "version_mismatch"
+	CodeInvalidCursor        = "invalid_cursor"
+	CodeDuplicateID          = "duplicate_id"
+	CodeResponseEnded        = "response_ended"
+	CodeStoreUnavailable     = "store_unavailable"
+)
+
+// Page is a slice of a list by key. After and Before are ids of the list's own elements: a page begins right behind
+// After, or ends right ahead of Before, in the list's order. Limit is 1 to 100, or more inside the core.
+type Page struct {
+	Limit  int
+	After  string
+	Before string
+	Desc   bool
+	// AfterActivity, in a list of conversations, is the UpdatedAt that After had when it was listed, to the millisecond:
+	// the page begins behind that place even if After has moved in the order since, or is gone. Zero: where After is now.
+	AfterActivity time.Time
+	// MaxBytes ends a page early once its elements' content passes it (HasMore is then set); 0 means no bound.
+	MaxBytes int
+}
+
+// List is one page and whether the list goes on in the direction of paging.
+type List[T any] struct {
+	Data    []T
+	HasMore bool
+}
+
+// Turn is what Store.Begin writes.
+type Turn struct {
+	// Conversation as Store.Context returned it. Begin fails with ErrStale if its Version is no longer that.
+	Conversation Conversation
+	// Title is set on the conversation if it has none.
+	Title string
+	// Input items; Begin sets their Seq.
+	Input    []Item
+	Response Response
+	Intent   audit.Record
+}
+
+// Ending is what Store.End writes. If Response.Status leaves the context, all items of the turn, input and output,
+// become Excluded.
+type Ending struct {
+	// Response in its terminal state, with its Output; End sets the items' Seq. Its Usage is added to the conversation's.
+	Response Response
+	Outcome  audit.Record
+}
+
+// Store keeps conversations, items, responses and the audit records that belong to their changes.
+//
+// Every method is atomic by itself, safe for concurrent use, and durable when it returns nil. An owner's data is
+// invisible to every other owner: their ids behave exactly like ids that do not exist (kind NotFound, the codes above).
+// The audit records passed to a method are sealed into the hash chain in the same transaction, or, if it fails, not at all.
+// Failures of the database are *fault.Error of kind Unavailable, code store_unavailable. Times are kept to the millisecond.
+// Implementations set no times and make no ids: both come in with the values.
+type Store interface {
+	// CreateConversation writes a new conversation with its first items, all or none. It sets the items' Seq and
+	// c.MessageCount, and c.Version to 1. An id that the caller chose twice is a Conflict, duplicate_id.
+	CreateConversation(ctx context.Context, owner string, c *Conversation, items []Item, recs ...audit.Record) error
+	Conversation(ctx context.Context, owner, id string) (Conversation, error)
+	// Conversations lists by last activity (UpdatedAt, then age); it never loads items.
+	Conversations(ctx context.Context, owner string, p Page) (List[Conversation], error)
+	// UpdateConversation reads, applies change, writes with Version + 1, and returns the result. change may run more
+	// than once and must have no side effects; an error from it is returned as it is and nothing is written. It may set
+	// Title, Model, Instructions, Params, Metadata and UpdatedAt. version 0 matches any; another one that is no longer
+	// current is a Precondition, version_mismatch. It works while a response runs.
+	UpdateConversation(ctx context.Context, owner, id string, version int64, change func(*Conversation) error, recs ...audit.Record) (Conversation, error)
+	// DeleteConversation makes a conversation, its items and its responses unreachable at once, and removes them from
+	// the database in steps that stall no other writer, going on after a restart. A running response does not hinder it.
+	DeleteConversation(ctx context.Context, owner, id string, version int64, recs ...audit.Record) error
+
+	// AppendItems adds items at the end, sets their Seq and ConversationID, sets the conversation's title if it has none, raises
+	// its Version and MessageCount and sets its UpdatedAt to the last item's CreatedAt. While a response runs: Conflict, conversation_locked.
+	// An item whose id is in the conversation already is a Conflict, duplicate_id.
+	AppendItems(ctx context.Context, owner, conversationID, title string, items []Item, recs ...audit.Record) error
+	Item(ctx context.Context, owner, conversationID, id string) (Item, error)
+	// Items lists by Seq.
+	Items(ctx context.Context, owner, conversationID string, p Page) (List[Item], error)
+	// UpdateItem is to an item what UpdateConversation is to a conversation; change may set Content, Metadata and
+	// EditedAt. The conversation's Version rises and its UpdatedAt becomes the item's EditedAt. While a response runs: Conflict, conversation_locked.
+	UpdateItem(ctx context.Context, owner, conversationID, id string, version int64, change func(*Item) error, recs ...audit.Record) (Item, error)
+	// DeleteItem removes one item; the conversation's Version rises and MessageCount falls. While a response runs: Conflict, conversation_locked.
+	DeleteItem(ctx context.Context, owner, conversationID, id string, version int64, recs ...audit.Record) error
+
+	// Context reads, in one snapshot, a conversation and the items that a prompt sends: not Excluded, in order of Seq.
+	// n > 0 keeps the newest n and then grows backwards to the next user message (or the start), so that a turn is never
+	// split. n = 0 is all.
+	Context(ctx context.Context, owner, conversationID string, n int) (Conversation, []Item, error)
+	// Begin starts a turn in one transaction: the conversation's lock, the input items, the response, the audit intent.
+	// A lock that is held: Conflict, conversation_locked. A conversation that has changed: ErrStale.
+	Begin(ctx context.Context, owner string, t *Turn) error
+	// NextAttempt records in one transaction how an attempt ended and the intent of the next one; attempt is the next one's number.
+	NextAttempt(ctx context.Context, owner, responseID string, attempt int, recs ...audit.Record) error
+	// End ends a response in one transaction: output items, terminal status, usage, audit outcome, lock released. If the
+	// conversation is gone, the outcome alone is written. A response that has ended already is a Conflict, response_ended,
+	// and nothing is written.
+	End(ctx context.Context, owner string, e *Ending) error
+	// Response returns a response with its Input and Output; messages deleted since are left out.
+	Response(ctx context.Context, owner, id string) (Response, error)
+	// Responses lists a conversation's responses by age.
+	Responses(ctx context.Context, owner, conversationID string, p Page) (List[Response], error)
+	// Orphans lists the responses of all owners that are not terminal and whose holder is gone. On a store that one
+	// process holds, that is every running one at the time of opening; call it before the first Begin.
+	Orphans(ctx context.Context) ([]Response, error)
+
+	// Ready says why the store cannot serve, or nil.
+	Ready(ctx context.Context) error
+}

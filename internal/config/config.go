@@ -1,0 +1,130 @@
+// Package config turns flags, environment variables, a .env file and defaults into one struct, and remembers where each
+// value came from.
+//
+// It is the only package that reads the environment. It knows what a setting may hold, not what it is used for.
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Config holds every setting, checked. The tags are the settings' one description: flags, help, `parley config` and
+// error messages are made from them.
+type Config struct {
+	Addr                     Addr          `env:"PARLEY_ADDR" envDefault:"127.0.0.1:8000" valid:"host:port with a port from 0 to 65535, such as 127.0.0.1:8000" help:"address to listen on; PORT alone changes only the port"`
+	Data                     string        `env:"PARLEY_DATA" envDefault:"./data" help:"directory of the database and the secret key"`
+	Store                    Store         `env:"PARLEY_STORE" envDefault:"sqlite:parley.db" valid:"sqlite:FILE, the file being relative to PARLEY_DATA" help:"where conversations are kept: sqlite:FILE, relative to PARLEY_DATA"`
+	APIKey                   Secret        `env:"PARLEY_API_KEY" valid:"visible ASCII characters without spaces, at least one" help:"key that clients must send as a bearer token"`
+	InsecureNoAuth           bool          `env:"PARLEY_INSECURE_NO_AUTH" envDefault:"false" valid:"true or false" help:"listen on a public address without a key"`
+	AllowedHosts             Hosts         `env:"PARLEY_ALLOWED_HOSTS" valid:"host names or addresses without a port, separated by commas" help:"host names to answer to where no key is set, besides the loopback ones"`
+	SecretKey                Secret        `env:"PARLEY_SECRET_KEY" valid:"at least 32 characters" help:"secret that pseudonyms derive from; made once in PARLEY_DATA if not set"`
+	OpenAIKey                Secret        `env:"OPENAI_API_KEY" valid:"visible ASCII characters without spaces" help:"key for OpenAI or a compatible server"`
+	OpenAIBaseURL            URL           `env:"OPENAI_BASE_URL" envDefault:"https://api.openai.com/v1" valid:"an http or https URL with a host and without user name, password or fragment" help:"OpenAI or a compatible server: Ollama, vLLM, llama.cpp, Azure"`
+	OpenAIModel              string        `env:"OPENAI_MODEL" help:"model to ask for there; gpt-4o-mini, or the first one that OPENAI_BASE_URL lists"`
+	Model                    string        `env:"PARLEY_MODEL" help:"model of prompts that name none: OpenAI's if a key or base URL is set, else parley/echo"`
+	ContextMessages          int           `env:"PARLEY_CONTEXT_MESSAGES" envDefault:"0" min:"0" max:"1000000" help:"how many stored messages a prompt carries; 0 is all"`
+	AuditMaxChars            int           `env:"PARLEY_AUDIT_MAX_CHARS" envDefault:"2000" min:"0" max:"1000000" help:"how many characters of a masked text the audit log keeps; 0 is none"`
+	MaxBody                  Size          `env:"PARLEY_MAX_BODY" envDefault:"8MiB" min:"1KiB" max:"64MiB" help:"largest request body"`
+	UpstreamFirstByteTimeout time.Duration `env:"PARLEY_UPSTREAM_FIRST_BYTE_TIMEOUT" envDefault:"300s" min:"1ms" max:"24h" help:"how long to wait for a model's first byte"`
+	UpstreamIdleTimeout      time.Duration `env:"PARLEY_UPSTREAM_IDLE_TIMEOUT" envDefault:"120s" min:"1ms" max:"24h" help:"how long a model may be silent within an answer"`
+	UpstreamTimeout          time.Duration `env:"PARLEY_UPSTREAM_TIMEOUT" envDefault:"15m" min:"1ms" max:"24h" help:"how long one response may take, retries included"`
+	UpstreamConcurrency      int           `env:"PARLEY_UPSTREAM_CONCURRENCY" envDefault:"256" min:"1" max:"100000" help:"how many responses may run at once"`
+	ShutdownTimeout          time.Duration `env:"PARLEY_SHUTDOWN_TIMEOUT" envDefault:"30s" min:"0s" max:"1h" help:"how long running responses may go on after SIGTERM"`
+	LogLevel                 string        `env:"PARLEY_LOG_LEVEL" envDefault:"info" oneof:"debug info warn error" help:"least severe log line to write"`
+	LogFormat                string        `env:"PARLEY_LOG_FORMAT" oneof:"text json" help:"form of log lines: text on a terminal, else json"`
+
+	// NoColor is set by NO_COLOR, which is a convention of terminals and no setting of ours.
+	NoColor bool
+	// Warnings are for the log: what was found and is not used.
+	Warnings []string
+
+	raw     map[string]string
+	origins map[string]string
+}
+
+// SourceDefault is the source of a value that nobody has set.
+const SourceDefault = "default"
+
+// Names of the settings that need more than their tags say.
+const (
+	nameAddr      = "PARLEY_ADDR"
+	nameStore     = "PARLEY_STORE"
+	nameClientKey = "PARLEY_API_KEY"
+	nameMasterKey = "PARLEY_SECRET_KEY"
+	nameBaseURL   = "OPENAI_BASE_URL"
+)
+
+// Level is LogLevel for slog.
+func (c *Config) Level() slog.Level {
+	switch c.LogLevel {
+	case "debug":
+		return slog.LevelDebug
+	case "warn":
+		return slog.LevelWarn
+	case "error":
+		return slog.LevelError
+	default:
+		return slog.LevelInfo
+	}
+}
+
+// StorePath is the file of the SQLite database.
+func (c *Config) StorePath() string {
+	path := filepath.FromSlash(strings.TrimPrefix(string(c.Store), "sqlite:"))
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(c.Data, path)
+}
+
+// OpenAI reports whether OpenAI or a compatible server has been set up.
+func (c *Config) OpenAI() bool {
+	return c.OpenAIKey != "" || c.isSet(nameBaseURL)
+}
+
+// OpenAIListsModel reports whether the model is to be the first one that OPENAI_BASE_URL lists.
+func (c *Config) OpenAIListsModel() bool {
+	return c.OpenAIModel == "" && c.isSet(nameBaseURL)
+}
+
+func (c *Config) isSet(name string) bool { return c.origins[name] != SourceDefault }
+
+// CheckExposure refuses a listening address that others can reach while no key protects it.
+func (c *Config) CheckExposure() error {
+	if c.Addr.Loopback() || c.APIKey != "" || c.InsecureNoAuth {
+		return nil
+	}
+	return &Error{Problems: []string{nameAddr + " (" + c.origins[nameAddr] + "): " + string(c.Addr) +
+		" can be reached from other machines and PARLEY_API_KEY is not set, so anyone could read every conversation. " +
+		"Set PARLEY_API_KEY, listen on 127.0.0.1, or give --insecure-no-auth if something else guards the address"}}
+}
+
+// Effective is a setting's value as it is in force. A secret's value is never in it.
+type Effective struct {
+	Name   string `json:"name"`
+	Value  string `json:"value"`
+	Source string `json:"source"`
+}
+
+// Effective lists all settings in the order of their declaration. PARLEY_SECRET_KEY shows its fingerprint, so that two
+// servers can be compared.
+func (c *Config) Effective() []Effective {
+	var list []Effective
+	for _, s := range Settings() {
+		e := Effective{Name: s.Name, Value: c.raw[s.Name], Source: c.origins[s.Name]}
+		if s.Secret && e.Value != "" {
+			e.Value = "set"
+		}
+		if s.Name == nameMasterKey && e.Value != "" {
+			if keys, err := NewKeys(c.SecretKey); err == nil {
+				e.Value = fmt.Sprintf("set, fingerprint %x", keys.Fingerprint[:4])
+			}
+		}
+		list = append(list, e)
+	}
+	return list
+}

@@ -1,0 +1,259 @@
+package openai
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/parley-llm/parley/internal/fault"
+	"github.com/parley-llm/parley/internal/llm"
+)
+
+const (
+	// maxProblem and problemTimeout bound the reading of an error's body.
+	maxProblem     = 64 << 10
+	problemTimeout = 5 * time.Second
+	// drainTimeout and maxDrain bound what is read behind an answer's end, so that its connection can be used again.
+	drainTimeout = time.Second
+	maxDrain     = 64 << 10
+)
+
+// Why a body ended early.
+var (
+	errTimeLimit = errors.New("the provider took longer than the time limit")
+	errTooLarge  = errors.New("the answer is too large")
+	errEncoding  = errors.New("the answer has an encoding that was not asked for")
+)
+
+// exchange is one HTTP request and its answer under the client's time limits and caps. It is an io.Reader over the answer's body.
+type exchange struct {
+	client *Client
+	// parent is the caller's context, ctx the one of the request: it ends with either the parent or a time limit.
+	parent, ctx context.Context
+	cancel      context.CancelCauseFunc
+	timer       *time.Timer
+	// connected and answered are set by the transport, from goroutines of its own.
+	connected, answered atomic.Bool
+
+	response *http.Response
+	// body is what Read reads: the response's body, unzipped where need be.
+	body io.Reader
+	left int64
+	// begun: a byte of the body has come. fixed: the time that is left runs on, whatever comes.
+	begun, fixed bool
+	// ended: the response's body has been read to its end. complete: the answer is, so the rest is worth draining.
+	ended, complete bool
+}
+
+// send makes the request and reads the answer's head. An answer with a failure status is an error, and read.
+func (c *Client) send(ctx context.Context, method string, to *url.URL, accept string, body []byte) (*exchange, *llm.Error) {
+	x := &exchange{client: c, parent: ctx, left: c.maxBytes}
+	x.ctx, x.cancel = context.WithCancelCause(ctx)
+	x.timer = time.AfterFunc(c.firstByte, func() { x.cancel(errTimeLimit) })
+	var err error
+	req := x.request(method, to, accept, body)   //nolint:contextcheck // the request has its own context, made from ctx above
+	x.response, err = c.transport.RoundTrip(req) //nolint:bodyclose // close does
+	if err != nil {
+		x.close()
+		return nil, x.unanswered(err)
+	}
+	x.body = (*timedBody)(x)
+	switch encoding := x.response.Header.Get("Content-Encoding"); encoding {
+	case "", "identity":
+	case "gzip":
+		x.body = &unzipped{src: x.body}
+	default:
+		x.body = failing{errEncoding}
+	}
+	if status := x.response.StatusCode; status < 200 || status > 299 {
+		defer x.close()
+		return nil, c.refusal(status, x.response.Header, x.problemBody())
+	}
+	return x, nil
+}
+
+func (x *exchange) request(method string, to *url.URL, accept string, body []byte) *http.Request {
+	trace := &httptrace.ClientTrace{
+		GotConn:              func(httptrace.GotConnInfo) { x.connected.Store(true) },
+		GotFirstResponseByte: func() { x.answered.Store(true) },
+	}
+	req := &http.Request{
+		Method: method, URL: to, Host: to.Host, Header: x.client.header.Clone(),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	req.Header["Accept"] = []string{accept}
+	if body != nil {
+		req.Header["Content-Type"] = []string{"application/json"}
+		req.ContentLength = int64(len(body))
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+		req.Body, _ = req.GetBody()
+	}
+	return req.WithContext(httptrace.WithClientTrace(x.ctx, trace))
+}
+
+func (x *exchange) mediaType() string {
+	kind, _, err := mime.ParseMediaType(x.response.Header.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	return kind
+}
+
+// problemBody is as much of an error's body as comes in a short while.
+func (x *exchange) problemBody() []byte {
+	x.endWithin(problemTimeout)
+	body, err := io.ReadAll(io.LimitReader(x, maxProblem))
+	x.complete = err == nil
+	return body
+}
+
+// endWithin bounds all that is yet to come, whether it drips or not.
+func (x *exchange) endWithin(d time.Duration) {
+	x.fixed = true
+	x.timer.Reset(d)
+}
+
+// Read reads the body as it was meant, under the cap.
+func (x *exchange) Read(p []byte) (int, error) {
+	n, err := x.body.Read(p)
+	if x.left -= int64(n); x.left < 0 {
+		return n, errTooLarge
+	}
+	return n, err
+}
+
+// timedBody is the exchange as a reader of the raw body: it keeps the time limits, which run only while it waits.
+type timedBody exchange
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	watched := b.begun && !b.fixed
+	if watched {
+		b.timer.Reset(b.client.idle)
+	}
+	n, err := b.response.Body.Read(p)
+	b.begun = b.begun || n > 0
+	if b.begun && !b.fixed {
+		b.timer.Stop()
+	}
+	b.ended = b.ended || errors.Is(err, io.EOF)
+	return n, err
+}
+
+// unzipped reads a gzip stream, whose head it reads only when it is asked for bytes.
+type unzipped struct {
+	src io.Reader
+	zip *gzip.Reader
+}
+
+func (u *unzipped) Read(p []byte) (int, error) {
+	if u.zip == nil {
+		zip, err := gzip.NewReader(u.src)
+		if err != nil {
+			return 0, err
+		}
+		u.zip = zip
+	}
+	return u.zip.Read(p)
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// close ends the exchange. The connection lives on if the body has been read to its end, or if only a little was left of
+// a complete answer; that is waited for in the background. Otherwise it is closed at once.
+func (x *exchange) close() {
+	if x.response == nil {
+		x.timer.Stop()
+		x.cancel(nil)
+		return
+	}
+	if x.complete && !x.ended {
+		x.timer.Reset(drainTimeout)
+		go func() {
+			_, _ = io.CopyN(io.Discard, x.response.Body, maxDrain)
+			x.shut()
+		}()
+		return
+	}
+	x.shut()
+}
+
+func (x *exchange) shut() {
+	x.timer.Stop()
+	x.cancel(nil)
+	_ = x.response.Body.Close()
+}
+
+// interrupted is the error of a context or a time limit that has ended the exchange, nil where neither has.
+func (x *exchange) interrupted() *fault.Error {
+	cause := context.Cause(x.ctx)
+	switch {
+	case cause == nil:
+		return nil
+	case errors.Is(cause, errTimeLimit):
+		return fault.Wrap(cause, fault.Timeout, "upstream_timeout", "The model's provider did not answer in time.")
+	case errors.Is(x.parent.Err(), context.DeadlineExceeded):
+		return fault.Wrap(cause, fault.Timeout, "upstream_timeout", "The model's provider did not finish in time.")
+	case x.parent.Err() != nil:
+		return fault.Wrap(cause, fault.Canceled, "canceled", "The call was cancelled.")
+	}
+	return nil
+}
+
+// unanswered is the error of a request that got no head of an answer.
+func (x *exchange) unanswered(err error) *llm.Error {
+	e := &llm.Error{NotSent: !x.connected.Load()}
+	timeout, _ := errors.AsType[net.Error](err)
+	certificate, _ := errors.AsType[*tls.CertificateVerificationError](err)
+	switch e.Fault = x.interrupted(); {
+	case e.Fault != nil:
+	case x.answered.Load():
+		// The error may quote what the server said.
+		e.Fault = fault.Wrap(errors.New("the answer is not HTTP"), fault.Upstream, "upstream_failed", "The model's provider answered with something that is not HTTP.")
+		e.Detail = x.client.detail(err.Error())
+	case timeout != nil && timeout.Timeout():
+		e.Fault = fault.Wrap(err, fault.Timeout, "upstream_timeout", "The model's provider could not be reached in time.")
+	case certificate != nil:
+		e.Fault = fault.Wrap(err, fault.Upstream, "upstream_failed", "The certificate of the model's provider is not valid for it, or not trusted.")
+	default:
+		e.Fault = fault.Wrap(err, fault.Upstream, "upstream_failed", "The model's provider could not be reached.")
+		e.Retryable = true
+	}
+	return e
+}
+
+// broken is the error of a body that could not be read to its end. code and message say what that means for the answer.
+func (x *exchange) broken(err error, code, message string) *llm.Error {
+	f := x.interrupted()
+	switch {
+	case f != nil:
+	case errors.Is(err, errTooLarge):
+		f = fault.Wrap(err, fault.Upstream, "upstream_failed", "The model's answer is too large.")
+	case errors.Is(err, errEncoding), errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
+		f = fault.Wrap(err, fault.Upstream, "upstream_failed", "The model's provider answered in an encoding that was not asked for.")
+	default:
+		f = fault.Wrap(fmt.Errorf("reading the answer: %w", err), fault.Upstream, code, message)
+	}
+	return &llm.Error{Fault: f, HTTPStatus: x.response.StatusCode}
+}
+
+// unusable is the error of an answer that is there and cannot be used; said is what it says.
+func (x *exchange) unusable(why string, said []byte) *llm.Error {
+	return &llm.Error{
+		Fault:      fault.Wrap(errors.New(why), fault.Upstream, "upstream_failed", "The model's provider answered with something that is not a chat completion."),
+		HTTPStatus: x.response.StatusCode,
+		Detail:     x.client.detail(string(said[:min(len(said), 2*maxDetail)])),
+	}
+}

@@ -1,0 +1,279 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/parley-llm/parley/internal/fault"
+)
+
+const (
+	jsonType       = "application/json"
+	mergePatchType = "application/merge-patch+json"
+
+	// bodyTimeout bounds how long a request's body may take to arrive.
+	bodyTimeout = 60 * time.Second
+	// firstRead is what is set aside for a body before any of it has come.
+	firstRead = 16 << 10
+	// drainLimit is how much of a body that is too large is read and thrown away, because most clients read an
+	// answer only when they have sent everything.
+	drainLimit = 64 << 20
+)
+
+// admit is huma's first middleware: it refuses what this version does not support, reads the body whole and scans it.
+// huma itself then sees only bodies that are JSON. What is wrong within them, and with the query, waits in the exchange
+// for huma's own findings.
+func (s *server) admit(ctx huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(ctx)
+	x := exchangeOf(r.Context())
+	faults, err := checkQuery(ctx.Operation(), r.URL.RawQuery)
+	x.faults = faults
+	if err == nil && r.Method == http.MethodPost && r.Header.Get("Idempotency-Key") != "" {
+		err = notSupported(fault.Field{Location: "header.Idempotency-Key", Message: "not supported yet"})
+	}
+	if err == nil && ctx.Operation().RequestBody != nil {
+		err = s.readBody(x, w, r, ctx.Operation())
+	}
+	if err != nil {
+		s.fail(x, r, err)
+		return
+	}
+	next(ctx)
+}
+
+// laterQuery is the metadata key under which an operation lists the query parameters that a later version will have.
+const laterQuery = "later-query"
+
+// checkQuery finds what huma lets pass in a query: what cannot be parsed, parameters given twice, and unknown ones. A
+// parameter of a later version is an error by itself.
+func checkQuery(op *huma.Operation, raw string) ([]fault.Field, error) {
+	if raw == "" {
+		return nil, nil
+	}
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return []fault.Field{{Location: "query", Message: "not a well-formed query"}}, nil
+	}
+	var fields, later []fault.Field
+	soon, _ := op.Metadata[laterQuery].([]string)
+	known := queryNames(op)
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		base, _, _ := strings.Cut(name, "[")
+		switch {
+		case slices.Contains(soon, base):
+			later = addField(later, fault.Field{Location: "query." + base, Message: "not supported yet"})
+		case !slices.Contains(known, name):
+			fields = addField(fields, fault.Field{Location: "query", Message: unknownName("unknown parameter", known)})
+		case len(query[name]) > 1:
+			fields = addField(fields, fault.Field{Location: "query." + name, Message: "given more than once"})
+		}
+	}
+	if len(later) > 0 {
+		return nil, notSupported(later...)
+	}
+	return fields, nil
+}
+
+func queryNames(op *huma.Operation) []string {
+	var known []string
+	for _, p := range op.Parameters {
+		if p.In == "query" {
+			known = append(known, p.Name)
+		}
+	}
+	return known
+}
+
+// unknownName helps by the names that are known, because the one that was sent is not repeated.
+func unknownName(message string, known []string) string {
+	if len(known) == 0 {
+		return message
+	}
+	return message + "; expected one of " + strings.Join(known, ", ")
+}
+
+// strict is a request without a body. Its Resolve adds what admit found in the query to huma's own findings.
+type strict struct{}
+
+// Resolve implements huma.Resolver.
+func (strict) Resolve(ctx huma.Context) []error { return details(exchangeOf(ctx.Context()).faults) }
+
+func details(fields []fault.Field) []error {
+	errs := make([]error, len(fields))
+	for i, f := range fields {
+		errs[i] = &huma.ErrorDetail{Location: f.Location, Message: f.Message}
+	}
+	return errs
+}
+
+// readBody puts the request's body, scanned, into the exchange and back into the request.
+func (s *server) readBody(x *exchange, w http.ResponseWriter, r *http.Request, op *huma.Operation) error {
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return fault.New(fault.Invalid, codeEncoding, "Send the body as it is: compressed request bodies are not accepted.")
+	}
+	body, err := s.receive(x, w, r)
+	if err != nil {
+		return err
+	}
+	if len(body) == 0 {
+		if op.RequestBody.Required {
+			return fault.New(fault.Invalid, codeNoBody, "The request needs a JSON body.")
+		}
+		return nil
+	}
+	// No type at all is taken for JSON, as RFC 9110 allows.
+	if ct := r.Header.Get("Content-Type"); ct != "" && ct != jsonType && !isJSON(ct, r.Method) {
+		return fault.Newf(fault.Invalid, codeMediaType, "Send the body as %s.", jsonType)
+	}
+	faults, err := scan(body, s.names)
+	switch {
+	case errors.Is(err, errTooDeep):
+		return fault.Newf(fault.Invalid, codeTooDeep, "The body nests arrays and objects more than %d deep.", maxDepth)
+	case err != nil:
+		return malformed()
+	}
+	x.body, x.faults = body, append(x.faults, faults...)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return nil
+}
+
+func isJSON(contentType, method string) bool {
+	mediaType, params, err := mime.ParseMediaType(contentType)
+	if err != nil || mediaType != jsonType && (method != http.MethodPatch || mediaType != mergePatchType) {
+		return false
+	}
+	charset, given := params["charset"]
+	return !given || strings.EqualFold(charset, "utf-8")
+}
+
+// receive reads the whole body within the limits of size and time.
+func (s *server) receive(x *exchange, w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength == 0 {
+		return nil, nil
+	}
+	if r.ContentLength > s.MaxBody && r.Header.Get("Expect") != "" {
+		w.Header().Set("Connection", "close")
+		return nil, tooLarge(s.MaxBody)
+	}
+	x.setReadDeadline(time.Now().Add(bodyTimeout))
+	// Left alone, the deadline would look like the client's leaving later on.
+	defer x.setReadDeadline(time.Time{})
+
+	buf := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 512)+bytes.MinRead, firstRead)))
+	n, err := buf.ReadFrom(io.LimitReader(r.Body, s.MaxBody+1))
+	if n > s.MaxBody {
+		w.Header().Set("Connection", "close")
+		_, _ = io.CopyN(io.Discard, r.Body, drainLimit)
+		return nil, tooLarge(s.MaxBody)
+	}
+	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
+		w.Header().Set("Connection", "close")
+		return nil, fault.New(fault.Timeout, codeBodyTimeout, "The body took too long to arrive.")
+	}
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, codeBodyBroken, "The body ended before it was complete.")
+	}
+	return buf.Bytes(), nil
+}
+
+// withBody is a request with a JSON body. Its Resolve adds what huma's validation lets pass to huma's own findings, so
+// that everything that is wrong is told at once.
+type withBody[T any] struct {
+	Body T
+}
+
+// Resolve implements huma.Resolver.
+func (b *withBody[T]) Resolve(ctx huma.Context) []error {
+	x := exchangeOf(ctx.Context())
+	fields := x.faults
+	if bytes.Contains(x.body, []byte("null")) {
+		fields = append(fields, x.server.nulls(ctx.Operation(), x.body)...)
+	}
+	fields = append(fields, checkBody(&b.Body)...)
+	return details(fields)
+}
+
+// nulls finds the fields that are null where the schema has no null and that may be left out: huma takes them for that.
+func (s *server) nulls(op *huma.Operation, body []byte) []fault.Field {
+	var v any
+	if err := json.Unmarshal(body, &v); err != nil {
+		return nil
+	}
+	n := nullFinder{registry: s.registry}
+	n.walk(op.RequestBody.Content[jsonType].Schema, v, "body")
+	return n.fields
+}
+
+type nullFinder struct {
+	registry huma.Registry
+	fields   []fault.Field
+}
+
+func (n *nullFinder) walk(schema *huma.Schema, v any, location string) {
+	for schema.Ref != "" {
+		schema = n.registry.SchemaFromRef(schema.Ref)
+	}
+	if schema.OneOf != nil {
+		if schema = form(schema, v); schema == nil {
+			return
+		}
+	}
+	switch v := v.(type) {
+	case []any:
+		if schema.Items == nil {
+			return
+		}
+		for i, element := range v {
+			n.walk(schema.Items, element, location+"["+strconv.Itoa(i)+"]")
+		}
+	case map[string]any:
+		for name, value := range v {
+			property := schema.Properties[name]
+			switch {
+			case property == nil:
+			case value != nil:
+				n.walk(property, value, location+"."+name)
+			case n.refuses(property) && (schema.Nullable || !slices.Contains(schema.Required, name)):
+				// A required field huma finds itself, but in an object that may be null.
+				n.fields = append(n.fields, fault.Field{Location: location + "." + name, Message: "expected a value, not null"})
+			}
+		}
+	}
+}
+
+// refuses reports whether a schema has no null.
+func (n *nullFinder) refuses(schema *huma.Schema) bool {
+	for schema.Ref != "" {
+		schema = n.registry.SchemaFromRef(schema.Ref)
+	}
+	return !schema.Nullable && (schema.Type != "" || schema.OneOf != nil)
+}
+
+func malformed() *fault.Error {
+	return fault.New(fault.Invalid, codeMalformed, "The body is not valid JSON.")
+}
+
+func tooLarge(limit int64) *fault.Error {
+	return fault.Newf(fault.TooLarge, codeTooLarge, "The body has more than %d bytes.", limit)
+}
+
+func invalid(fields ...fault.Field) *fault.Error {
+	return &fault.Error{Kind: fault.Invalid, Code: "validation_failed", Message: "The request is not valid.", Fields: fields}
+}
+
+func notSupported(fields ...fault.Field) *fault.Error {
+	return &fault.Error{Kind: fault.Invalid, Code: codeNotSupported, Message: "This version of the server does not support that yet.", Fields: fields}
+}

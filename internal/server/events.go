@@ -1,0 +1,160 @@
+package server
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/parley-llm/parley/internal/chat"
+	"github.com/parley-llm/parley/internal/sse"
+)
+
+const (
+	// heartbeat is how often a stream says that it is alive.
+	heartbeat = 15 * time.Second
+	// batchLimit is about how much is written in one piece.
+	batchLimit = 64 << 10
+)
+
+// stream answers with a run's events as they come, each written whole, and returns when the run has ended or the client
+// has gone, which does not end the run.
+func (s *server) stream(x *exchange, r *http.Request, run *chat.Run) {
+	s.Metrics.streamBegan()
+	defer s.Metrics.streamEnded()
+
+	h := x.Header()
+	h["Content-Type"] = []string{"text/event-stream"}
+	h["Cache-Control"] = []string{"no-cache"}
+	h["X-Accel-Buffering"] = []string{"no"}
+	x.WriteHeader(http.StatusOK)
+
+	sub := run.Subscribe(0)
+	defer sub.Close()
+	alive := time.NewTicker(heartbeat)
+	defer alive.Stop()
+	out := eventWriter{exchange: x}
+	for {
+		events, first, ended := sub.Take()
+		for i, ev := range events {
+			out.add(first+i, ev)
+		}
+		if out.flush() != nil || ended {
+			return
+		}
+		select {
+		case <-sub.C:
+		case <-alive.C:
+			out.batch = sse.AppendComment(out.batch, "alive")
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// eventWriter gathers events and writes them in one piece, so that no chunk on the wire ends within an event.
+type eventWriter struct {
+	*exchange
+	batch []byte
+	data  []byte
+	err   error
+}
+
+func (w *eventWriter) add(number int, ev chat.Event) {
+	w.data = appendEvent(w.data[:0], number, ev)
+	w.batch = sse.AppendEvent(w.batch, int64(number), ev.Type(), w.data)
+	if len(w.batch) >= batchLimit {
+		w.write()
+	}
+}
+
+func (w *eventWriter) write() {
+	if len(w.batch) > 0 && w.err == nil {
+		_, w.err = w.Write(w.batch)
+	}
+	w.batch = w.batch[:0]
+}
+
+// flush writes what was gathered and sends it on its way, headers included.
+func (w *eventWriter) flush() error {
+	w.write()
+	if w.err == nil {
+		w.err = w.exchange.flush()
+	}
+	return w.err
+}
+
+// appendEvent writes an event's data. The fields are those of the OpenAI Responses stream; response and item are native
+// objects.
+func appendEvent(dst []byte, number int, ev chat.Event) []byte {
+	o := object(dst)
+	o.open()
+	o.str("type", ev.Type())
+	o.int("sequence_number", int64(number))
+	switch ev := ev.(type) {
+	case *chat.TextEvent:
+		o.place(ev.ItemID, ev.OutputIndex)
+		o.int("content_index", int64(ev.ContentIndex))
+		o.str(textField(ev), ev.Text)
+		if ev.Kind == chat.PartText {
+			o.raw("logprobs", []byte("[]"))
+		}
+	case *chat.ResponseEvent:
+		o.key("response")
+		o = appendResponse(o, &ev.Response)
+	case *chat.ItemEvent:
+		o.int("output_index", int64(ev.OutputIndex))
+		o.key("item")
+		o = appendMessage(o, &ev.Item)
+	case *chat.PartEvent:
+		o.place(ev.ItemID, ev.OutputIndex)
+		o.int("content_index", int64(ev.ContentIndex))
+		o.key("part")
+		o.part(ev)
+	case *chat.ArgumentsEvent:
+		o.place(ev.ItemID, ev.OutputIndex)
+		if ev.Done {
+			o.str("name", ev.Name)
+			o.str("arguments", ev.Arguments)
+		} else {
+			o.str("delta", ev.Arguments)
+		}
+	case *chat.ReasoningEvent:
+		o.place(ev.ItemID, ev.OutputIndex)
+		o.int("content_index", int64(ev.ContentIndex))
+		if ev.Done {
+			o.str("text", ev.Text)
+		} else {
+			o.str("delta", ev.Text)
+		}
+	}
+	o.close()
+	return o
+}
+
+func (o *object) place(itemID string, outputIndex int) {
+	o.str("item_id", itemID)
+	o.int("output_index", int64(outputIndex))
+}
+
+func (o *object) part(ev *chat.PartEvent) {
+	o.open()
+	o.str("type", string(ev.Kind))
+	if ev.Kind == chat.PartRefusal {
+		o.str("refusal", ev.Text)
+	} else {
+		o.str("text", ev.Text)
+		o.raw("annotations", []byte("[]"))
+		o.raw("logprobs", []byte("[]"))
+	}
+	o.close()
+}
+
+func textField(ev *chat.TextEvent) string {
+	switch {
+	case !ev.Done:
+		return "delta"
+	case ev.Kind == chat.PartRefusal:
+		return "refusal"
+	default:
+		return "text"
+	}
+}

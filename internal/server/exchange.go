@@ -1,0 +1,98 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/parley-llm/parley/internal/chat"
+	"github.com/parley-llm/parley/internal/fault"
+)
+
+const (
+	// writeTimeout bounds how long a client may take nothing of what is written to it.
+	writeTimeout = 30 * time.Second
+	// writePiece is how much is written under one deadline.
+	writePiece = 256 << 10
+)
+
+// exchange is one request and its answer: what the middleware found out for the handlers, and what went out for the log.
+// It wraps the ResponseWriter and travels in the request's context.
+type exchange struct {
+	http.ResponseWriter
+	server *server
+	caller chat.Caller
+	// body is the request's, read whole; faults are what scan found in it.
+	body   []byte
+	faults []fault.Field
+
+	status   int
+	written  int64
+	deadline time.Time
+}
+
+type exchangeKey struct{}
+
+// exchangeOf returns the exchange that a request's context carries.
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (x *exchange) WriteHeader(status int) {
+	if x.status == 0 {
+		x.status = status
+	}
+	x.ResponseWriter.WriteHeader(status)
+}
+
+// Write writes in pieces, each under a deadline of its own, so that a large answer may take its time and a client that
+// stops reading may not.
+func (x *exchange) Write(p []byte) (int, error) {
+	if x.status == 0 {
+		x.status = http.StatusOK
+	}
+	done := 0
+	for {
+		piece := p[done:min(len(p), done+writePiece)]
+		x.extend()
+		n, err := x.ResponseWriter.Write(piece)
+		done += n
+		x.written += int64(n)
+		if err != nil || done == len(p) {
+			return done, err
+		}
+	}
+}
+
+// flush sends what was written on its way.
+func (x *exchange) flush() error {
+	x.extend()
+	return http.NewResponseController(x.ResponseWriter).Flush()
+}
+
+// extend moves the write deadline, at most once a second.
+func (x *exchange) extend() {
+	now := time.Now()
+	if next := now.Add(writeTimeout); next.Sub(x.deadline) > time.Second {
+		x.deadline = next
+		x.setWriteDeadline(next)
+	}
+}
+
+func (x *exchange) setWriteDeadline(t time.Time) {
+	if w, ok := x.ResponseWriter.(interface{ SetWriteDeadline(t time.Time) error }); ok {
+		// It fails only where the connection is gone, and then so does the write.
+		_ = w.SetWriteDeadline(t)
+	}
+}
+
+func (x *exchange) setReadDeadline(t time.Time) {
+	if w, ok := x.ResponseWriter.(interface{ SetReadDeadline(t time.Time) error }); ok {
+		_ = w.SetReadDeadline(t)
+	}
+}

@@ -1,0 +1,191 @@
+package server
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+// timeFormat is RFC 3339 in UTC with milliseconds, always.
+const timeFormat = "2006-01-02T15:04:05.000Z"
+
+// object appends JSON field by field. What is kept as raw JSON goes out byte for byte, which encoding/json would not do,
+// and nothing is reflected on: these answers are the hot path of every turn.
+type object []byte
+
+func (o *object) open()  { *o = append(*o, '{') }
+func (o *object) close() { *o = append(*o, '}') }
+
+// key begins a field. The name is one of ours and needs no escaping.
+func (o *object) key(name string) {
+	if n := len(*o); (*o)[n-1] != '{' {
+		*o = append(*o, ',')
+	}
+	*o = append(*o, '"')
+	*o = append(*o, name...)
+	*o = append(*o, `":`...)
+}
+
+func (o *object) str(name, value string) {
+	o.key(name)
+	*o = appendString(*o, value)
+}
+
+// strOrNull writes an empty string as null.
+func (o *object) strOrNull(name, value string) {
+	if value == "" {
+		o.null(name)
+		return
+	}
+	o.str(name, value)
+}
+
+// strIf leaves an empty string out.
+func (o *object) strIf(name, value string) {
+	if value != "" {
+		o.str(name, value)
+	}
+}
+
+func (o *object) int(name string, value int64) {
+	o.key(name)
+	*o = strconv.AppendInt(*o, value, 10)
+}
+
+// intIf leaves a zero out.
+func (o *object) intIf(name string, value int64) {
+	if value != 0 {
+		o.int(name, value)
+	}
+}
+
+// intPtrIf leaves a nil out.
+func (o *object) intPtrIf(name string, value *int64) {
+	if value != nil {
+		o.int(name, *value)
+	}
+}
+
+// floatPtrIf leaves a nil out.
+func (o *object) floatPtrIf(name string, value *float64) {
+	if value != nil {
+		o.key(name)
+		*o = strconv.AppendFloat(*o, *value, 'g', -1, 64)
+	}
+}
+
+func (o *object) bool(name string, value bool) {
+	o.key(name)
+	*o = strconv.AppendBool(*o, value)
+}
+
+// time writes the zero time as null.
+func (o *object) time(name string, t time.Time) {
+	if t.IsZero() {
+		o.null(name)
+		return
+	}
+	o.key(name)
+	*o = append(*o, '"')
+	*o = t.UTC().AppendFormat(*o, timeFormat)
+	*o = append(*o, '"')
+}
+
+func (o *object) raw(name string, value []byte) {
+	o.key(name)
+	*o = append(*o, value...)
+}
+
+func (o *object) hex(name string, value []byte) {
+	o.key(name)
+	*o = append(*o, '"')
+	*o = hex.AppendEncode(*o, value)
+	*o = append(*o, '"')
+}
+
+func (o *object) null(name string) {
+	o.key(name)
+	*o = append(*o, "null"...)
+}
+
+// strings writes a map of strings by its sorted keys, a nil one as an empty object.
+func (o *object) strings(name string, m map[string]string) {
+	o.key(name)
+	o.open()
+	if len(m) > 0 {
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			if n := len(*o); (*o)[n-1] != '{' {
+				*o = append(*o, ',')
+			}
+			*o = appendString(*o, k)
+			*o = append(*o, ':')
+			*o = appendString(*o, m[k])
+		}
+	}
+	o.close()
+}
+
+const hexDigits = "0123456789abcdef"
+
+// appendString appends a text as a JSON string. Control characters and the line separators U+2028 and U+2029 are escaped;
+// what is not UTF-8 becomes U+FFFD.
+func appendString(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= ' ' && c < utf8.RuneSelf {
+			if c != '"' && c != '\\' {
+				i++
+				continue
+			}
+			dst = append(dst, s[start:i]...)
+			dst = append(dst, '\\', c)
+			i++
+			start = i
+			continue
+		}
+		if c < ' ' {
+			dst = append(dst, s[start:i]...)
+			dst = appendControl(dst, c)
+			i++
+			start = i
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if r == utf8.RuneError && size == 1 || r == '\u2028' || r == '\u2029' {
+			dst = append(dst, s[start:i]...)
+			dst = append(dst, '\\', 'u', hexDigits[r>>12&0xf], hexDigits[r>>8&0xf], hexDigits[r>>4&0xf], hexDigits[r&0xf])
+			start = i + size
+		}
+		i += size
+	}
+	dst = append(dst, s[start:]...)
+	return append(dst, '"')
+}
+
+func appendControl(dst []byte, c byte) []byte {
+	switch c {
+	case '\n':
+		return append(dst, '\\', 'n')
+	case '\r':
+		return append(dst, '\\', 'r')
+	case '\t':
+		return append(dst, '\\', 't')
+	default:
+		return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xf])
+	}
+}
+
+// unquote decodes a JSON string that is known to be valid.
+func unquote(raw json.RawMessage) string {
+	var s string
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return ""
+	}
+	return s
+}

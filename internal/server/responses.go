@@ -1,0 +1,136 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/parley-llm/parley/api"
+	"github.com/parley-llm/parley/internal/chat"
+)
+
+const (
+	responsesPath = conversationPath + "/responses"
+	responsePath  = "/api/responses/{response_id}"
+	tagResponses  = "Responses"
+)
+
+func (s *server) responseRoutes() {
+	s.registerRespond(route{
+		method: http.MethodPost, path: responsesPath, id: "createResponse", tag: tagResponses,
+		summary: "Prompt a model",
+		description: "Stores the prompt, calls the model with the conversation so far, stores the reply. The question is stored, and its audit record written, before the model is called.\n\n" +
+			"Whole: 200 with the response once it is completed, incomplete or cancelled; a failure is a problem with response_id. With stream: true: 200 and an event stream at once, of which a failure is an event. A client that leaves does not end the response.",
+		status: http.StatusOK, reply: api.Response{},
+		errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusGatewayTimeout},
+		examples: map[string]any{
+			"Plain":    map[string]any{"prompt": "What is the capital of Portugal?"},
+			"Streamed": map[string]any{"prompt": "Tell me about it.", "stream": true},
+			"Tools": map[string]any{
+				"prompt": "How warm is it in Lisbon?",
+				"tools":  []any{map[string]any{"type": "function", "name": "temperature", "parameters": map[string]any{"type": "object", "properties": map[string]any{"city": map[string]any{"type": "string"}}}}},
+			},
+			"Tool output": map[string]any{"prompt": []any{map[string]any{"role": "tool", "content": []any{map[string]any{"type": "function_call_output", "call_id": "call_1", "output": "21 degrees"}}}}},
+		},
+		later: []string{"on_conflict"},
+	})
+	register(s, route{
+		method: http.MethodGet, path: responsesPath, id: "listResponses", tag: tagResponses,
+		summary: "List a conversation's responses", description: "Newest first.",
+		status: http.StatusOK, reply: api.ResponseList{}, errors: []int{http.StatusNotFound},
+	}, s.listResponses)
+	register(s, route{
+		method: http.MethodGet, path: responsePath, id: "getResponse", tag: tagResponses,
+		summary: "Read a response", description: "Its state, also while it runs.",
+		status: http.StatusOK, reply: api.Response{}, errors: []int{http.StatusNotFound},
+	}, s.getResponse)
+}
+
+type respondInput struct {
+	ConversationPath
+	withBody[api.NewResponse]
+}
+
+// respondOutput answers by itself, whole or as a stream.
+type respondOutput struct {
+	Body func(ctx huma.Context)
+}
+
+func (s *server) registerRespond(rt route) {
+	op := s.operation(rt)
+	op.Responses["200"].Content["text/event-stream"] = eventStreamDocs()
+	huma.Register(s.api, op, func(ctx context.Context, in *respondInput) (*respondOutput, error) {
+		run, err := s.Service.Respond(ctx, chatRequest(exchangeOf(ctx).caller, in))
+		if err != nil {
+			return nil, s.problem(ctx, err)
+		}
+		return &respondOutput{Body: func(hctx huma.Context) {
+			r, _ := humago.Unwrap(hctx)
+			x := exchangeOf(r.Context())
+			if in.Body.Stream {
+				s.stream(x, r, run)
+			} else {
+				s.whole(x, r, run)
+			}
+		}}, nil
+	})
+}
+
+func chatRequest(caller chat.Caller, in *respondInput) chat.Request {
+	b := &in.Body
+	return chat.Request{
+		Caller: caller, ConversationID: in.ConversationID, Input: promptItems(b.Prompt),
+		Model: b.Model, Instructions: b.Instructions, Params: params(b.Params),
+		Tools: orNone(b.Tools), ToolChoice: orNone(b.ToolChoice), Stream: b.Stream,
+	}
+}
+
+// whole answers once the run has ended. A client that goes before gets nothing, and the run goes on.
+func (s *server) whole(x *exchange, r *http.Request, run *chat.Run) {
+	response, err := run.Wait(r.Context())
+	if r.Context().Err() != nil {
+		x.status = statusClientGone
+		return
+	}
+	if err != nil {
+		s.fail(x, r, err)
+		return
+	}
+	x.Header()["Content-Type"] = []string{jsonType}
+	x.WriteHeader(http.StatusOK)
+	// The client is gone if this fails.
+	_, _ = x.Write(append(appendResponse(make([]byte, 0, 2048), &response), '\n'))
+}
+
+type listResponsesInput struct {
+	strict
+	ConversationPath
+	PageQuery
+	Order string `query:"order" enum:"asc,desc" default:"desc" doc:"desc: newest first."`
+}
+
+func (s *server) listResponses(ctx context.Context, in *listResponsesInput) (*answer, error) {
+	page := in.page(in.Order)
+	list, err := s.Service.Responses(ctx, exchangeOf(ctx).caller.Owner, in.ConversationID, page)
+	if err != nil {
+		return nil, cursorFault(err, &page)
+	}
+	o := appendList(list, func(r *chat.Response) string { return r.ID }, appendResponse)
+	o.close()
+	return jsonAnswer(http.StatusOK, o), nil
+}
+
+type getResponseInput struct {
+	strict
+	ResponseID string `path:"response_id" doc:"The response's id." example:"resp_06bq3k0v5a9w2m7t1x4z8c6d5e"`
+}
+
+func (s *server) getResponse(ctx context.Context, in *getResponseInput) (*answer, error) {
+	r, err := s.Service.Response(ctx, exchangeOf(ctx).caller.Owner, in.ResponseID)
+	if err != nil {
+		return nil, err
+	}
+	return jsonAnswer(http.StatusOK, appendResponse(make([]byte, 0, 2048), &r)), nil
+}

@@ -1,0 +1,146 @@
+package server_test
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/parley-llm/parley/internal/chat"
+	"github.com/parley-llm/parley/internal/llm"
+	"github.com/parley-llm/parley/internal/llmtest"
+	"github.com/parley-llm/parley/internal/openai"
+	"github.com/parley-llm/parley/internal/pii"
+	"github.com/parley-llm/parley/internal/server"
+	"github.com/parley-llm/parley/internal/sqlite"
+)
+
+// settings are what a test may choose.
+type settings struct {
+	apiKey          string
+	contextMessages int
+	auditMaxChars   int
+	upstreamTimeout time.Duration
+	allowedHosts    []string
+}
+
+func (o *settings) read(t *testing.T, text string) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		var err error
+		switch name {
+		case "api_key":
+			o.apiKey = value
+		case "context_messages":
+			o.contextMessages, err = strconv.Atoi(value)
+		case "audit_max_chars":
+			o.auditMaxChars, err = strconv.Atoi(value)
+		case "upstream_timeout":
+			o.upstreamTimeout, err = time.ParseDuration(value)
+		case "allowed_hosts":
+			o.allowedHosts = strings.Split(value, ",")
+		default:
+			t.Fatalf("unknown setting %q", name)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// world is a server on a real store, with an upstream that does as it is told.
+type world struct {
+	t        *testing.T
+	service  *chat.Service
+	store    *sqlite.Store
+	upstream *llmtest.Upstream
+	metrics  *server.Metrics
+	handler  http.Handler
+	url      string
+	client   *http.Client
+	logs     *logs
+	spec     func() spec
+}
+
+func newWorld(t *testing.T, o settings) *world {
+	t.Helper()
+	now := time.Now
+	newID := chat.NewID(now)
+	w := &world{t: t, upstream: llmtest.NewUpstream(t), metrics: server.NewMetrics(), logs: &logs{}}
+	log := slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	var err error
+	w.store, err = sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "parley.db"), Now: now, NewID: newID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.store.Close() })
+	provider, err := openai.New(openai.Config{BaseURL: w.upstream.URL + "/v1", Key: "sk-upstream-canary", FirstByteTimeout: 5 * time.Second, IdleTimeout: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.auditMaxChars == 0 {
+		o.auditMaxChars = 2000
+	}
+	if o.upstreamTimeout == 0 {
+		o.upstreamTimeout = time.Minute
+	}
+	w.service = &chat.Service{
+		Store: w.store, Audit: w.store, Masker: pii.New(), Log: log, Now: now, NewID: newID,
+		Router:       &llm.Router{Endpoints: []llm.Endpoint{{Name: "openai", Host: "llm.test", Provider: provider}}, Default: "openai"},
+		DefaultModel: func(context.Context) (string, error) { return "small", nil },
+		Pseudonym:    func(string) string { return "u_pseudonym" },
+		Observer:     w.metrics, ContextMessages: o.contextMessages, AuditMaxChars: o.auditMaxChars,
+		UpstreamTimeout: o.upstreamTimeout, UpstreamConcurrency: 64,
+	}
+	w.handler = server.New(server.Config{
+		Service: w.service, Log: log, APIKey: o.apiKey, AllowedHosts: o.allowedHosts, Version: "test", Metrics: w.metrics,
+	})
+	ts := httptest.NewServer(w.handler)
+	t.Cleanup(ts.Close)
+	w.url, w.client = ts.URL, ts.Client()
+	// A story shows a redirect, it does not follow it.
+	w.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	w.spec = sync.OnceValue(func() spec { return readSpec(t, w.handler) })
+	return w
+}
+
+// logs keeps what was logged.
+type logs struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+// Write implements io.Writer.
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// lines are the log's lines, each of which must be JSON.
+func (l *logs) lines(t *testing.T) []map[string]any {
+	t.Helper()
+	var all []map[string]any
+	for line := range strings.Lines(l.String()) {
+		var m map[string]any
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatalf("a log line is no JSON: %v", err)
+		}
+		all = append(all, m)
+	}
+	return all
+}

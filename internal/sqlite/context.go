@@ -1,0 +1,140 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"slices"
+
+	"github.com/parley-llm/parley/internal/chat"
+	"github.com/parley-llm/parley/internal/llm"
+)
+
+const (
+	contextUp   = `SELECT ` + itemColumns + ` FROM items WHERE pos > ? AND pos < ? AND excluded = 0 ORDER BY pos`
+	contextDown = `SELECT ` + itemColumns + ` FROM items WHERE pos > ? AND pos < ? AND excluded = 0 ORDER BY pos DESC`
+)
+
+// checkEvery is how many rows are read between two looks at whether anybody still waits for them.
+const checkEvery = 256
+
+// maxSearch is how much further back than its window a context is read to find the call that an output in it answers.
+const maxSearch = 256
+
+// Context implements chat.Store.
+func (s *Store) Context(ctx context.Context, owner, conversationID string, n int) (chat.Conversation, []chat.Item, error) {
+	var row *conversationRow
+	var items []chat.Item
+	err := s.readers.read(ctx, func(c *conn) error {
+		return c.snapshot(func() (err error) {
+			a := &arena{}
+			if row, err = c.conversation(owner, conversationID, a); err != nil {
+				return err
+			}
+			if n > 0 {
+				items, err = c.newest(ctx, row, n, a)
+			} else {
+				items, err = c.all(ctx, row, a)
+			}
+			return err
+		})
+	})
+	if err != nil {
+		return chat.Conversation{}, nil, err
+	}
+	return row.Conversation, items, nil
+}
+
+// all reads every item that is in the context.
+func (c *conn) all(ctx context.Context, row *conversationRow, a *arena) ([]chat.Item, error) {
+	items := make([]chat.Item, 0, row.MessageCount)
+	q := c.prepare(contextUp).int(pos(row.num, 0)).int(pos(row.num+1, 0))
+	defer q.reset()
+	for {
+		more, err := q.next()
+		if err != nil || !more {
+			return items, err
+		}
+		if len(items)%checkEvery == checkEvery-1 && ctx.Err() != nil {
+			return nil, canceled(ctx)
+		}
+		items = append(items, chat.Item{})
+		if _, err := scanItem(q, a, row.ID, &items[len(items)-1]); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// newest reads backwards until at least n items are there, the first is a user's message, and no output stands without
+// its call.
+func (c *conn) newest(ctx context.Context, row *conversationRow, n int, a *arena) ([]chat.Item, error) {
+	q := c.prepare(contextDown).int(pos(row.num, 0)).int(pos(row.num+1, 0))
+	defer q.reset()
+	items := backwards{buf: make([]chat.Item, min(int64(n), row.MessageCount)+4)}
+	var unanswered calls
+	// enough is the length of the shortest window that begins with a user's message; a call may lie further back.
+	enough := 0
+	for {
+		more, err := q.next()
+		if err != nil {
+			return nil, err
+		}
+		if !more || enough > 0 && items.n == enough+maxSearch {
+			// The call is gone. Where a window was found, nothing is gained by sending more than that.
+			return items.last(cmp.Or(enough, items.n)), nil
+		}
+		if items.n%checkEvery == checkEvery-1 && ctx.Err() != nil {
+			return nil, canceled(ctx)
+		}
+		it := items.prepend()
+		if _, err := scanItem(q, a, row.ID, it); err != nil {
+			return nil, err
+		}
+		unanswered.add(it)
+		if items.n < n || it.Type != llm.TypeMessage || it.Role != llm.User {
+			continue
+		}
+		if len(unanswered) == 0 {
+			return items.last(items.n), nil
+		}
+		enough = cmp.Or(enough, items.n)
+	}
+}
+
+// backwards is a slice that grows at its front.
+type backwards struct {
+	buf []chat.Item
+	n   int
+}
+
+func (b *backwards) prepend() *chat.Item {
+	if b.n == len(b.buf) {
+		b.buf = append(make([]chat.Item, len(b.buf)), b.buf...)
+	}
+	b.n++
+	return &b.buf[len(b.buf)-b.n]
+}
+
+func (b *backwards) last(n int) []chat.Item { return b.buf[len(b.buf)-n:] }
+
+// calls are the ids of the calls that outputs answer and that have not come yet, reading backwards.
+type calls []string
+
+func (c *calls) add(it *chat.Item) {
+	switch it.Type {
+	case llm.TypeFunctionCallOutput:
+		*c = append(*c, callID(it.Data))
+	case llm.TypeFunctionCall:
+		id := callID(it.Data)
+		*c = slices.DeleteFunc(*c, func(open string) bool { return open == id })
+	}
+}
+
+func callID(data json.RawMessage) string {
+	var call struct {
+		CallID string `json:"call_id"`
+	}
+	// Data was validated when it came in; one without the field counts as the call "".
+	_ = json.Unmarshal(data, &call)
+	return call.CallID
+}

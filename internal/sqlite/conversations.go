@@ -1,0 +1,392 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/parley-llm/parley/internal/audit"
+	"github.com/parley-llm/parley/internal/chat"
+	"github.com/parley-llm/parley/internal/fault"
+)
+
+const conversationColumns = `num, id, owner, created_at, updated_at, version, next_seq, message_count, usage,
+  has_settings, active_response, title, user, model, forked_conversation, forked_item`
+
+const (
+	selectConversation = `SELECT ` + conversationColumns + ` FROM conversations WHERE id = ? AND owner = ?`
+
+	// The row value is compared as one key of the index by activity.
+	listConversationsUp = `SELECT ` + conversationColumns + ` FROM conversations
+  WHERE owner = ? AND (updated_at, num) > (?, ?) AND (updated_at, num) < (?, ?) ORDER BY updated_at, num LIMIT ?`
+	listConversationsDown = `SELECT ` + conversationColumns + ` FROM conversations
+  WHERE owner = ? AND (updated_at, num) > (?, ?) AND (updated_at, num) < (?, ?) ORDER BY updated_at DESC, num DESC LIMIT ?`
+	selectConversationKey = `SELECT updated_at, num FROM conversations WHERE id = ? AND owner = ?`
+
+	selectSettings = `SELECT instructions, params, metadata FROM conversation_settings WHERE conversation = ?`
+	upsertSettings = `INSERT INTO conversation_settings (conversation, instructions, params, metadata) VALUES (?, ?, ?, ?)
+  ON CONFLICT (conversation) DO UPDATE SET instructions = excluded.instructions, params = excluded.params, metadata = excluded.metadata`
+	deleteSettings = `DELETE FROM conversation_settings WHERE conversation = ?`
+
+	insertConversation = `INSERT INTO conversations (id, owner, created_at, updated_at, version, next_seq, message_count, usage,
+  has_settings, title, user, model, forked_conversation, forked_item) VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	updateConversation = `UPDATE conversations SET updated_at = ?, title = ?, model = ?, has_settings = ?, version = version + 1
+  WHERE num = ? AND version = ?`
+	deleteConversation = `DELETE FROM conversations WHERE num = ?`
+
+	selectState = `SELECT num, version, next_seq, active_response FROM conversations WHERE id = ? AND owner = ?`
+	advance     = `UPDATE conversations SET version = version + 1, next_seq = ?, message_count = message_count + ?,
+  updated_at = coalesce(?, updated_at), title = CASE title WHEN '' THEN ? ELSE title END WHERE num = ?`
+)
+
+// maxNum is the largest conversation number whose items' positions fit an integer of SQLite.
+const maxNum = 1<<(63-seqBits) - 1
+
+// conversationRow is a conversation and what only the store knows of it.
+type conversationRow struct {
+	chat.Conversation
+	num         int64
+	hasSettings bool
+}
+
+// bytes is about what a page's bound counts of a conversation.
+func (c *conversationRow) bytes() int {
+	n := len(c.Title) + len(c.Instructions) + len(c.Params.ResponseFormat)
+	for k, v := range c.Metadata {
+		n += len(k) + len(v)
+	}
+	return n
+}
+
+func scanConversation(s *stmt, a *arena, c *conversationRow) error {
+	c.num, c.ID, c.Owner = s.getInt(), s.getText(a), s.getText(a)
+	c.CreatedAt, c.UpdatedAt, c.Version = s.getTime(), s.getTime(), s.getInt()
+	s.skip(1)
+	c.MessageCount = s.getInt()
+	usage, err := decodeUsage(s.getRaw(a))
+	if usage != nil {
+		c.Usage = *usage
+	}
+	c.hasSettings = s.getBool()
+	c.ActiveResponse, c.Title, c.User, c.Model = s.getText(a), s.getText(a), s.getText(a), s.getText(a)
+	if from, item := s.getText(a), s.getText(a); from != "" {
+		c.ForkedFrom = &chat.Fork{ConversationID: from, ItemID: item}
+	}
+	return err
+}
+
+// conversation reads one with all its settings.
+func (c *conn) conversation(owner, id string, a *arena) (*conversationRow, error) {
+	s := c.prepare(selectConversation).text(id).text(owner)
+	found, err := s.next()
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, conversationNotFound()
+	}
+	defer s.reset()
+	row := &conversationRow{}
+	if err := scanConversation(s, a, row); err != nil {
+		return nil, err
+	}
+	return row, c.settings(row, a)
+}
+
+func (c *conn) settings(row *conversationRow, a *arena) error {
+	if !row.hasSettings {
+		return nil
+	}
+	s := c.prepare(selectSettings).int(row.num)
+	if found, err := s.next(); err != nil || !found {
+		return err
+	}
+	defer s.reset()
+	row.Instructions = s.getText(a)
+	if params := s.getRaw(a); params != nil {
+		if err := json.Unmarshal(params, &row.Params); err != nil {
+			return fmt.Errorf("reading a conversation's params: %w", err)
+		}
+	}
+	var err error
+	row.Metadata, err = decodeMetadata(s.getRaw(a))
+	return err
+}
+
+// settings is the long part of a conversation as it is stored.
+type settings struct {
+	instructions     string
+	params, metadata []byte
+}
+
+func encodeSettings(c *chat.Conversation) (set settings, err error) {
+	set.instructions = c.Instructions
+	if set.params, err = encode(c.Params); err != nil {
+		return settings{}, err
+	}
+	set.metadata, err = encode(c.Metadata)
+	return set, err
+}
+
+func (s *settings) any() bool { return s.instructions != "" || s.params != nil || s.metadata != nil }
+
+func (s *settings) bytes() int { return len(s.instructions) + len(s.params) + len(s.metadata) }
+
+// saveSettings writes the settings of a conversation that had some before, or not.
+func (t *tx) saveSettings(num int64, set *settings, had bool) error {
+	if set.any() {
+		return t.write(t.prepare(upsertSettings).int(num).opt(set.instructions).raw(set.params).raw(set.metadata))
+	}
+	if had {
+		return t.write(t.prepare(deleteSettings).int(num))
+	}
+	return nil
+}
+
+func decodeMetadata(raw []byte) (map[string]string, error) {
+	if raw == nil {
+		return nil, nil
+	}
+	var m map[string]string
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, fmt.Errorf("reading metadata: %w", err)
+	}
+	return m, nil
+}
+
+// encode is nil for a value without content. It leaves <, > and & as they are: what came as JSON is to stay readable.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("encoding: %w", err)
+	}
+	raw := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	if len(raw) == 2 || string(raw) == "null" {
+		return nil, nil
+	}
+	return raw, nil
+}
+
+// CreateConversation implements chat.Store.
+func (s *Store) CreateConversation(ctx context.Context, owner string, c *chat.Conversation, items []chat.Item, recs ...audit.Record) error {
+	set, err := encodeSettings(c)
+	if err != nil {
+		return err
+	}
+	rows, err := encodeItems(c.ID, items)
+	if err != nil {
+		return err
+	}
+	if err := s.writer.submit(ctx, set.bytes()+itemBytes(items), func(t *tx) error {
+		if len(items) == 0 {
+			return t.create(owner, c, &set, rows, recs)
+		}
+		return t.atomically(func() error { return t.create(owner, c, &set, rows, recs) })
+	}); err != nil {
+		return err
+	}
+	c.Owner, c.Version, c.MessageCount = owner, 1, int64(len(items))
+	return nil
+}
+
+func (t *tx) create(owner string, c *chat.Conversation, set *settings, items []itemRow, recs []audit.Record) error {
+	count := int64(len(items))
+	s := t.prepare(insertConversation).text(c.ID).text(owner).ms(c.CreatedAt).ms(c.UpdatedAt).int(count + 1).int(count).
+		total(c.Usage).bool(set.any()).text(c.Title).opt(c.User).opt(c.Model)
+	if f := c.ForkedFrom; f != nil {
+		s.text(f.ConversationID).text(f.ItemID)
+	} else {
+		s.null().null()
+	}
+	if err := t.write(s); err != nil {
+		return err
+	}
+	num := t.LastInsertRowID()
+	if num > maxNum {
+		return fault.New(fault.Unavailable, chat.CodeStoreUnavailable, "The database has used up its conversation numbers.")
+	}
+	if err := t.saveSettings(num, set, false); err != nil {
+		return err
+	}
+	if err := t.insertItems(num, 1, items); err != nil {
+		return err
+	}
+	return t.seal(recs)
+}
+
+// Conversation implements chat.Store.
+func (s *Store) Conversation(ctx context.Context, owner, id string) (chat.Conversation, error) {
+	var row *conversationRow
+	err := s.readers.read(ctx, func(c *conn) error {
+		return c.snapshot(func() (err error) {
+			row, err = c.conversation(owner, id, &arena{})
+			return err
+		})
+	})
+	if err != nil {
+		return chat.Conversation{}, err
+	}
+	return row.Conversation, nil
+}
+
+// Conversations implements chat.Store.
+func (s *Store) Conversations(ctx context.Context, owner string, p chat.Page) (chat.List[chat.Conversation], error) {
+	var list chat.List[chat.Conversation]
+	err := s.readers.read(ctx, func(c *conn) error {
+		return c.snapshot(func() error {
+			w, err := conversationWindow(c, owner, p)
+			if err != nil {
+				return err
+			}
+			sql := listConversationsUp
+			if w.down {
+				sql = listConversationsDown
+			}
+			q := c.prepare(sql).text(owner).int(w.lo.time).int(w.lo.num).int(w.hi.time).int(w.hi.num).int(int64(w.limit) + 1)
+			a, row := &arena{}, &conversationRow{}
+			list, err = collect(q, w, p.MaxBytes, func(v *chat.Conversation) (int, error) {
+				*row = conversationRow{}
+				if err := scanConversation(q, a, row); err != nil {
+					return 0, err
+				}
+				err := c.settings(row, a)
+				*v = row.Conversation
+				return row.bytes(), err
+			})
+			return err
+		})
+	})
+	return list, err
+}
+
+func conversationWindow(c *conn, owner string, p chat.Page) (window, error) {
+	return newWindow(p, func(id string) (key, error) {
+		q := c.prepare(selectConversationKey).text(id).text(owner)
+		found, err := q.next()
+		if err != nil {
+			return key{}, err
+		}
+		if !found {
+			return key{}, invalidCursor()
+		}
+		defer q.reset()
+		return key{time: q.getInt(), num: q.getInt()}, nil
+	})
+}
+
+// UpdateConversation implements chat.Store. change runs in the caller's goroutine, on what a reader saw; if that has
+// changed when the writer comes to it, everything is done again.
+func (s *Store) UpdateConversation(ctx context.Context, owner, id string, version int64, change func(*chat.Conversation) error, recs ...audit.Record) (chat.Conversation, error) {
+	for {
+		var row *conversationRow
+		if err := s.readers.read(ctx, func(c *conn) error {
+			return c.snapshot(func() (err error) {
+				row, err = c.conversation(owner, id, &arena{})
+				return err
+			})
+		}); err != nil {
+			return chat.Conversation{}, err
+		}
+		if version != 0 && row.Version != version {
+			return chat.Conversation{}, versionMismatch()
+		}
+		changed := row.Conversation
+		if err := change(&changed); err != nil {
+			return chat.Conversation{}, err
+		}
+		next := row.Conversation
+		next.Title, next.Model, next.Instructions = changed.Title, changed.Model, changed.Instructions
+		next.Params, next.Metadata, next.UpdatedAt = changed.Params, changed.Metadata, changed.UpdatedAt
+		set, err := encodeSettings(&next)
+		if err != nil {
+			return chat.Conversation{}, err
+		}
+		err = s.writer.submit(ctx, set.bytes(), func(t *tx) error { return t.updateConversation(row, &next, &set, recs) })
+		if err == nil {
+			next.Version++
+			return next, nil
+		}
+		if !errors.Is(err, chat.ErrStale) {
+			return chat.Conversation{}, err
+		}
+	}
+}
+
+func (t *tx) updateConversation(row *conversationRow, next *chat.Conversation, set *settings, recs []audit.Record) error {
+	s := t.prepare(updateConversation).ms(next.UpdatedAt).text(next.Title).opt(next.Model).bool(set.any()).int(row.num).int(row.Version)
+	if err := t.exec(s); err != nil {
+		return err
+	}
+	if t.Changes() == 0 {
+		return chat.ErrStale
+	}
+	t.wrote = true
+	if err := t.saveSettings(row.num, set, row.hasSettings); err != nil {
+		return err
+	}
+	return t.seal(recs)
+}
+
+// state is what decides whether a conversation can be changed.
+type state struct {
+	num, version, nextSeq int64
+	locked                bool
+}
+
+func (c *conn) state(owner, id string) (state, error) {
+	s := c.prepare(selectState).text(id).text(owner)
+	found, err := s.next()
+	if err != nil {
+		return state{}, err
+	}
+	if !found {
+		return state{}, conversationNotFound()
+	}
+	defer s.reset()
+	return state{num: s.getInt(), version: s.getInt(), nextSeq: s.getInt(), locked: !s.getNull()}, nil
+}
+
+// unlocked is the state of a conversation on which no response runs.
+func (t *tx) unlocked(owner, id string) (state, error) {
+	c, err := t.state(owner, id)
+	if err == nil && c.locked {
+		err = chat.Locked()
+	}
+	return c, err
+}
+
+// advance raises a conversation's version, with added items more and nextSeq behind the last of them. at is its new
+// time of activity, or zero.
+func (t *tx) advance(c state, nextSeq, added int64, at time.Time, title string) error {
+	return t.write(t.prepare(advance).int(nextSeq).int(added).time(at).text(title).int(c.num))
+}
+
+// DeleteConversation implements chat.Store. The row goes at once, and with it every way to the items and responses;
+// they themselves are purged later.
+func (s *Store) DeleteConversation(ctx context.Context, owner, id string, version int64, recs ...audit.Record) error {
+	err := s.writer.submit(ctx, 0, func(t *tx) error {
+		c, err := t.state(owner, id)
+		if err != nil {
+			return err
+		}
+		if version != 0 && c.version != version {
+			return versionMismatch()
+		}
+		if err := t.write(t.prepare(insertPurge).int(c.num).text(id)); err != nil {
+			return err
+		}
+		if err := t.write(t.prepare(deleteConversation).int(c.num)); err != nil {
+			return err
+		}
+		return t.seal(recs)
+	})
+	if err == nil {
+		s.purger.poke()
+	}
+	return err
+}

@@ -1,0 +1,91 @@
+package sqlite
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/parley-llm/parley/internal/audit"
+	"github.com/parley-llm/parley/internal/chat"
+)
+
+// TestEveryStatementUsesAnIndex keeps the cost of a call from growing with the database: nothing scans a table, counts
+// or sorts.
+func TestEveryStatementUsesAnIndex(t *testing.T) {
+	statements := []string{
+		selectConversation, listConversationsUp, listConversationsDown, selectConversationKey, selectSettings, upsertSettings, deleteSettings,
+		insertConversation, updateConversation, deleteConversation, selectState, advance,
+		insertItem, selectItem, updateItem, deleteItem, selectItemPos, listItemsUp, listItemsDown, excludeItems, contextUp, contextDown,
+		lockConversation, unlockConversation, insertResponse, selectRun, setAttempts, endResponse,
+		selectResponse, listResponsesUp, listResponsesDown, selectResponseNum, selectInput, selectOutput,
+		insertRecord, selectRecord, selectRecordKey, selectMeta, insertMeta, selectLastChain, insertChain, selectHead,
+		insertPurge, deletePurge, listPurgeItems, deleteItems, deleteResponses, selectRemaining, listForVerifying,
+	}
+	s := openNew(t)
+	err := s.readers.read(t.Context(), func(c *conn) error {
+		for _, q := range []audit.Query{
+			{}, {Asc: true}, {Kind: "x"}, {ConversationID: "x"}, {ConversationID: "x", Kind: "x", Asc: true},
+		} {
+			w, err := newWindow(chat.Page{Desc: !q.Asc}, nil)
+			if err != nil {
+				return err
+			}
+			recordRows(c, "default", &q, &w)
+		}
+		for sql := range c.stmts {
+			if strings.HasPrefix(sql, listRecords) {
+				statements = append(statements, sql)
+			}
+		}
+		for _, sql := range statements {
+			q := c.prepare("EXPLAIN QUERY PLAN " + sql)
+			for {
+				more, err := q.next()
+				if err != nil {
+					return fmt.Errorf("%s: %w", sql, err)
+				}
+				if !more {
+					break
+				}
+				q.skip(3)
+				step := q.getText(&arena{})
+				if strings.Contains(step, "TEMP B-TREE") || strings.HasPrefix(step, "SCAN") && !inOrder(step) {
+					t.Errorf("%s\n  %s", sql, step)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// inOrder are the scans that stop at their first row, or read an index which holds only what is asked for.
+func inOrder(step string) bool {
+	switch step {
+	case "SCAN chains", "SCAN CONSTANT ROW":
+		return true
+	}
+	return false
+}
+
+// TestOrphansAreFoundByTheirOwnIndex: there may be millions of responses when a server starts.
+func TestOrphansAreFoundByTheirOwnIndex(t *testing.T) {
+	s := openNew(t)
+	err := s.readers.read(t.Context(), func(c *conn) error {
+		q := c.prepare("EXPLAIN QUERY PLAN " + listOrphans)
+		defer q.reset()
+		if _, err := q.next(); err != nil {
+			return err
+		}
+		q.skip(3)
+		if step := q.getText(&arena{}); !strings.Contains(step, "responses_running") {
+			t.Error(step)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

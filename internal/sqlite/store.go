@@ -1,0 +1,248 @@
+// Package sqlite is the store in an embedded SQLite file: conversations and the audit log in one database, so that one
+// transaction covers both.
+//
+// One goroutine writes, many callers' changes to a transaction; reading has connections of its own. The package knows
+// nothing of HTTP and of models; what its methods promise is said at chat.Store and audit.Log.
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/parley-llm/parley/internal/audit"
+	"github.com/parley-llm/parley/internal/chat"
+)
+
+var (
+	_ chat.Store = (*Store)(nil)
+	_ audit.Log  = (*Store)(nil)
+)
+
+// Options say how to open a store. Only Path is required.
+type Options struct {
+	// Path is the database's file. It and its directory are made where they are missing.
+	Path string
+	// Readers is the number of connections that read, by default one for each processor, but 2 to 8.
+	Readers int
+	Log     *slog.Logger
+	// Now and NewID serve the records that the store itself writes when it opens and closes.
+	Now   func() time.Time
+	NewID func(prefix string) string
+	// KeyFingerprint is of the secret key that pseudonyms and signatures derive from. The database keeps the first one
+	// and refuses to be opened with another. Empty skips the check.
+	KeyFingerprint []byte
+	// OnFatal is called, once and on its own goroutine, after an error that leaves it unknown what is on the disk. All
+	// later writes fail; the process should end with an error and start anew.
+	OnFatal func(error)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Readers < 1 {
+		o.Readers = min(max(runtime.GOMAXPROCS(0), 2), 8)
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.NewID == nil {
+		o.NewID = chat.NewID(o.Now)
+	}
+	if o.OnFatal == nil {
+		o.OnFatal = func(error) {}
+	}
+	return o
+}
+
+// Store is a chat.Store and an audit.Log. It is safe for concurrent use.
+type Store struct {
+	options Options
+	lock    *os.File
+	db      *conn
+	wal     *wal
+	readers *readers
+	writer  *writer
+	purger  *purger
+	check   *check
+	// stop ends what runs in the background.
+	stop      context.CancelFunc
+	closing   sync.Once
+	closeFail error
+}
+
+// Open opens the database, brings its schema up to date and begins this process's audit chain. It fails if another
+// server has the database open, and if the database is of a newer version or of another key.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	o = o.withDefaults()
+	if err := checkSQLite(sqlite.VersionNumber); err != nil {
+		return nil, err
+	}
+	var err error
+	if o.Path, err = filepath.Abs(o.Path); err != nil {
+		return nil, fmt.Errorf("finding the database: %w", err)
+	}
+	s := &Store{options: o}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(err, s.release())
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context) (err error) {
+	o := &s.options
+	if s.lock, err = prepareFiles(o.Path); err != nil {
+		return err
+	}
+	if s.db, err = openWriter(ctx, o.Path); err != nil {
+		return err
+	}
+	if s.readers, err = openReaders(o.Path, o.Readers); err != nil {
+		return err
+	}
+	if s.wal, err = openWAL(o.Path, s.readers); err != nil {
+		return err
+	}
+	s.writer = newWriter(s.db, &chain{Chain: audit.NewChain("")}, s.wal, o.Log, o.OnFatal)
+	clean, err := s.begin()
+	if err != nil {
+		return err
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	s.purger = newPurger(s, o.Log)
+	s.check = startCheck(background, o.Path, o.Log, clean)
+	go s.writer.loop()
+	go s.purger.loop(background)
+	return nil
+}
+
+// openWriter opens the connection that writes and migrates the database.
+func openWriter(ctx context.Context, path string) (*conn, error) {
+	c, err := openConn(path, sqlite.OpenReadWrite,
+		"page_size = 8192", "journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "wal_autocheckpoint = 0", "journal_size_limit = 67108864", "cache_size = -8000")
+	if err != nil {
+		return nil, err
+	}
+	if err := upgrade(ctx, c, path); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+func upgrade(ctx context.Context, c *conn, path string) error {
+	version, err := c.schemaVersion()
+	if err != nil {
+		return err
+	}
+	newest, err := newestSchema()
+	if err != nil {
+		return err
+	}
+	if err := checkSchema(version, newest); err != nil || version == newest {
+		return err
+	}
+	return migrate(ctx, path)
+}
+
+// begin is the first transaction: the key's fingerprint and the start of the chain.
+func (s *Store) begin() (clean bool, err error) {
+	o := &s.options
+	newKey, err := s.db.checkKey(o.KeyFingerprint)
+	if err != nil {
+		return false, err
+	}
+	// The writer's goroutine does not run yet, so this one may do its work.
+	first := &op{done: make(chan error, 1), run: func(t *tx) (err error) {
+		if newKey {
+			if err := t.write(t.prepare(insertMeta).text(metaFingerprint).blob(o.KeyFingerprint)); err != nil {
+				return err
+			}
+		}
+		clean, err = t.start(o.Now, o.NewID)
+		return err
+	}}
+	s.writer.commit([]*op{first})
+	if err := <-first.done; err != nil {
+		return false, fmt.Errorf("beginning the audit chain: %w", err)
+	}
+	return clean, nil
+}
+
+// checkKey compares the key's fingerprint with the one that the database keeps, and says whether there is none yet.
+func (c *conn) checkKey(fingerprint []byte) (missing bool, err error) {
+	if len(fingerprint) == 0 {
+		return false, nil
+	}
+	kept, err := c.meta(metaFingerprint)
+	if err != nil {
+		return false, fmt.Errorf("reading the key's fingerprint: %w", err)
+	}
+	if kept != nil && !bytes.Equal(kept, fingerprint) {
+		return false, errors.New("the database was made with another secret key: start with that key " +
+			"(PARLEY_SECRET_KEY, or the secret.key file that lay beside the database), or with another data directory")
+	}
+	return kept == nil, nil
+}
+
+// Close finishes what was submitted, closes the audit chain and the database. It may be called again.
+func (s *Store) Close() error {
+	s.closing.Do(func() { s.closeFail = s.close() })
+	return s.closeFail
+}
+
+func (s *Store) close() error {
+	s.stop()
+	<-s.purger.done
+	<-s.check.done
+	closed := audit.Record{
+		ID: s.options.NewID(chat.PrefixAudit), Time: s.options.Now().UTC().Truncate(time.Millisecond), Kind: audit.KindChainClosed,
+	}
+	err := s.writer.submitLast(func(t *tx) error { return t.sealOne(&closed) })
+	if err != nil {
+		err = fmt.Errorf("closing the audit chain: %w", err)
+	}
+	return errors.Join(err, s.release())
+}
+
+// release gives back whatever is held. The writer's connection is the last one to be closed: it leaves no log behind.
+func (s *Store) release() error {
+	var errs []error
+	if s.wal != nil {
+		errs = append(errs, s.wal.close())
+	}
+	if s.readers != nil {
+		errs = append(errs, s.readers.close())
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Ready implements chat.Store.
+func (s *Store) Ready(ctx context.Context) error {
+	if err := s.writer.err(); err != nil {
+		return unavailable(err)
+	}
+	if err := s.check.finding(); err != nil {
+		return unavailable(err)
+	}
+	return s.readers.read(ctx, func(c *conn) error {
+		_, err := c.meta(metaInstance)
+		return err
+	})
+}

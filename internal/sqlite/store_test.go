@@ -1,0 +1,42 @@
+package sqlite
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/parley-llm/parley/internal/storetest"
+)
+
+// openAt opens a store that is closed when the test ends, if it has not been before.
+func openAt(t *testing.T, path string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func openNew(t *testing.T) *Store {
+	t.Helper()
+	return openAt(t, filepath.Join(t.TempDir(), "parley.db"))
+}
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Store { return openNew(t) })
+}
+
+func TestStoreReopened(t *testing.T) {
+	storetest.RunReopen(t, func(t *testing.T) storetest.Store { return openNew(t) }, func(t *testing.T, s storetest.Store) storetest.Store {
+		old := s.(*Store)
+		if err := old.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return openAt(t, old.options.Path)
+	})
+}

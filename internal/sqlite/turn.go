@@ -1,0 +1,194 @@
+package sqlite
+
+import (
+	"context"
+
+	"github.com/parley-llm/parley/internal/audit"
+	"github.com/parley-llm/parley/internal/chat"
+	"github.com/parley-llm/parley/internal/llm"
+)
+
+const (
+	lockConversation = `UPDATE conversations SET version = version + 1, next_seq = ?, message_count = message_count + ?,
+  updated_at = ?, active_response = ?, title = CASE title WHEN '' THEN ? ELSE title END WHERE num = ?`
+	unlockConversation = `UPDATE conversations SET version = version + 1, next_seq = ?, message_count = message_count + ?,
+  updated_at = ?, active_response = NULL, usage = ? WHERE num = ?`
+
+	insertResponse = `INSERT INTO responses (conversation, id, owner, status, attempts, first_seq, output_seq, end_seq, created_at,
+  stream, model, provider, host, actor, request_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	selectRun = `SELECT r.num, r.conversation, r.status, r.first_seq, r.output_seq, c.next_seq, c.id, c.usage
+  FROM responses r LEFT JOIN conversations c ON c.num = r.conversation WHERE r.id = ? AND r.owner = ?`
+	setAttempts = `UPDATE responses SET attempts = ? WHERE num = ?`
+	endResponse = `UPDATE responses SET status = ?, attempts = ?, output_seq = ?, end_seq = ?, started_at = ?, first_token_at = ?, completed_at = ?,
+  finish_reason = ?, error_code = ?, error_message = ?, usage = ? WHERE num = ?`
+)
+
+// Begin implements chat.Store. It sets the input's ConversationID, ResponseID and Seq.
+func (s *Store) Begin(ctx context.Context, owner string, turn *chat.Turn) error {
+	for i := range turn.Input {
+		turn.Input[i].ResponseID, turn.Input[i].Output = turn.Response.ID, false
+	}
+	rows, err := encodeItems(turn.Conversation.ID, turn.Input)
+	if err != nil {
+		return err
+	}
+	return s.writer.submit(ctx, itemBytes(turn.Input), func(t *tx) error {
+		c, err := t.unlocked(owner, turn.Conversation.ID)
+		if err != nil {
+			return err
+		}
+		if c.version != turn.Conversation.Version {
+			return chat.ErrStale
+		}
+		if len(rows) > 1 {
+			return t.atomically(func() error { return t.begin(c, owner, turn, rows) })
+		}
+		// The only item that can be refused is the first thing written.
+		return t.begin(c, owner, turn, rows)
+	})
+}
+
+func (t *tx) begin(c state, owner string, turn *chat.Turn, input []itemRow) error {
+	if err := t.insertItems(c.num, c.nextSeq, input); err != nil {
+		return err
+	}
+	r := &turn.Response
+	added := int64(len(input))
+	next := c.nextSeq + added
+	if err := t.write(t.prepare(insertResponse).int(c.num).text(r.ID).text(owner).text(string(r.Status)).int(int64(r.Attempts)).
+		int(c.nextSeq).int(next).int(next).ms(r.CreatedAt).
+		bool(r.Stream).text(r.Model).text(r.Provider).opt(r.Host).opt(r.Actor).opt(r.RequestID)); err != nil {
+		return err
+	}
+	if err := t.write(t.prepare(lockConversation).int(next).int(added).ms(r.CreatedAt).text(r.ID).text(turn.Title).int(c.num)); err != nil {
+		return err
+	}
+	return t.sealOne(&turn.Intent)
+}
+
+// run is what decides whether a response can go on.
+type run struct {
+	num, conversation int64
+	status            chat.Status
+	firstSeq          int64
+	outputSeq         int64
+	nextSeq           int64
+	// conversationID is empty where the conversation is gone.
+	conversationID string
+	// usage is the conversation's so far.
+	usage llm.Usage
+}
+
+// running finds a response that has not ended.
+func (t *tx) running(owner, id string) (run, error) {
+	s := t.prepare(selectRun).text(id).text(owner)
+	found, err := s.next()
+	if err != nil {
+		return run{}, err
+	}
+	if !found {
+		return run{}, responseNotFound()
+	}
+	defer s.reset()
+	a := &arena{}
+	r := run{
+		num: s.getInt(), conversation: s.getInt(), status: chat.Status(s.getText(a)),
+		firstSeq: s.getInt(), outputSeq: s.getInt(), nextSeq: s.getInt(), conversationID: s.getText(a),
+	}
+	if r.status.Terminal() {
+		return run{}, responseEnded()
+	}
+	usage, err := decodeUsage(s.getRaw(a))
+	if usage != nil {
+		r.usage = *usage
+	}
+	return r, err
+}
+
+// NextAttempt implements chat.Store.
+func (s *Store) NextAttempt(ctx context.Context, owner, responseID string, attempt int, recs ...audit.Record) error {
+	return s.writer.submit(ctx, 0, func(t *tx) error {
+		r, err := t.running(owner, responseID)
+		if err != nil {
+			return err
+		}
+		if err := t.write(t.prepare(setAttempts).int(int64(attempt)).int(r.num)); err != nil {
+			return err
+		}
+		return t.seal(recs)
+	})
+}
+
+// End implements chat.Store. It sets the output's ConversationID, ResponseID and Seq.
+func (s *Store) End(ctx context.Context, owner string, e *chat.Ending) error {
+	output := e.Response.Output
+	for i := range output {
+		output[i].ResponseID, output[i].Output = e.Response.ID, true
+		output[i].Excluded = e.Response.Status.LeavesContext()
+	}
+	rows, err := encodeItems(e.Response.ConversationID, output)
+	if err != nil {
+		return err
+	}
+	deleted := false
+	err = s.writer.submit(ctx, itemBytes(output), func(t *tx) error {
+		r, err := t.running(owner, e.Response.ID)
+		if err != nil {
+			return err
+		}
+		if deleted = r.conversationID == ""; deleted {
+			return t.end(&r, e, r.outputSeq, r.outputSeq)
+		}
+		if len(rows) > 1 {
+			return t.atomically(func() error { return t.endTurn(&r, e, rows) })
+		}
+		return t.endTurn(&r, e, rows)
+	})
+	if err == nil && deleted {
+		// The response was all that was left of its conversation.
+		s.purger.poke()
+	}
+	return err
+}
+
+// endTurn writes the end of a response whose conversation is there.
+func (t *tx) endTurn(r *run, e *chat.Ending, output []itemRow) error {
+	if err := t.insertItems(r.conversation, r.nextSeq, output); err != nil {
+		return err
+	}
+	if e.Response.Status.LeavesContext() {
+		if err := t.write(t.prepare(excludeItems).int(pos(r.conversation, r.firstSeq)).int(pos(r.conversation, r.outputSeq))); err != nil {
+			return err
+		}
+	}
+	added := int64(len(output))
+	next := r.nextSeq + added
+	total := r.usage
+	if u := e.Response.Usage; u != nil {
+		total.InputTokens += u.InputTokens
+		total.OutputTokens += u.OutputTokens
+		total.TotalTokens += u.TotalTokens
+		total.CachedTokens += u.CachedTokens
+		total.ReasoningTokens += u.ReasoningTokens
+	}
+	if err := t.write(t.prepare(unlockConversation).int(next).int(added).ms(e.Response.CompletedAt).total(total).int(r.conversation)); err != nil {
+		return err
+	}
+	return t.end(r, e, r.nextSeq, next)
+}
+
+// end writes the response's terminal state and its outcome.
+func (t *tx) end(r *run, e *chat.Ending, outputSeq, endSeq int64) error {
+	final := &e.Response
+	s := t.prepare(endResponse).text(string(final.Status)).int(int64(final.Attempts)).int(outputSeq).int(endSeq).
+		time(final.StartedAt).time(final.FirstTokenAt).time(final.CompletedAt).opt(final.FinishReason)
+	if final.Error != nil {
+		s.text(final.Error.Code).text(final.Error.Message)
+	} else {
+		s.null().null()
+	}
+	if err := t.write(s.usage(final.Usage).int(r.num)); err != nil {
+		return err
+	}
+	return t.sealOne(&e.Outcome)
+}
