@@ -144,13 +144,18 @@ func TestACallerMayBreakOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for stop := range 4 {
+	for stop := 1; stop <= 4; stop++ {
 		n := 0
-		for range (echo.Provider{}).Generate(t.Context(), &llm.Call{Stream: true, Body: body}) {
-			if n == stop {
+		for _, err := range (echo.Provider{}).Generate(t.Context(), &llm.Call{Stream: true, Body: body}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n++; n == stop {
 				break
 			}
-			n++
+		}
+		if n != stop {
+			t.Errorf("broke off after %d events, not %d", n, stop)
 		}
 	}
 }

@@ -247,7 +247,7 @@ func (p *play) left(err error) error {
 	select {
 	case <-p.upstream.ended:
 	default:
-		p.upstream.Gone <- struct{}{}
+		signal(p.upstream.Gone)
 	}
 	return err
 }

@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"context"
-	"io"
 	"iter"
 	"log/slog"
 	"net/http"
@@ -50,7 +49,7 @@ func benchHandler(b *testing.B) http.Handler {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = store.Close() })
-	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	metrics := server.NewMetrics()
 	service := &chat.Service{
 		Store: store, Audit: store, Masker: pii.New(), Log: log, Now: time.Now, NewID: newID,
@@ -65,7 +64,7 @@ func benchHandler(b *testing.B) http.Handler {
 func do(b *testing.B, h http.Handler, method, path, body string, want int) *httptest.ResponseRecorder {
 	b.Helper()
 	rec := httptest.NewRecorder()
-	req := httptest.NewRequest(method, path, strings.NewReader(body))
+	req := httptest.NewRequestWithContext(b.Context(), method, path, strings.NewReader(body))
 	req.Host = "127.0.0.1:8000"
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")

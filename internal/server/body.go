@@ -17,6 +17,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
 	"github.com/parley-llm/parley/internal/fault"
 )
 
@@ -48,7 +49,7 @@ func (s *server) admit(ctx huma.Context, next func(huma.Context)) {
 		err = s.readBody(x, w, r, ctx.Operation())
 	}
 	if err != nil {
-		s.fail(x, r, err)
+		s.fail(r.Context(), x, err)
 		return
 	}
 	next(ctx)
@@ -57,28 +58,30 @@ func (s *server) admit(ctx huma.Context, next func(huma.Context)) {
 // laterQuery is the metadata key under which an operation lists the query parameters that a later version will have.
 const laterQuery = "later-query"
 
-// checkQuery finds what huma lets pass in a query: what cannot be parsed, parameters given twice, and unknown ones. A
+// checkQuery finds what huma lets pass in a query: what cannot be parsed, parameters given twice or empty, and unknown ones. A
 // parameter of a later version is an error by itself.
 func checkQuery(op *huma.Operation, raw string) ([]fault.Field, error) {
 	if raw == "" {
 		return nil, nil
 	}
+	var fields, later []fault.Field
 	query, err := url.ParseQuery(raw)
 	if err != nil {
-		return []fault.Field{{Location: "query", Message: "not a well-formed query"}}, nil
+		fields = append(fields, fault.Field{Location: "query", Message: "not a well-formed query"})
 	}
-	var fields, later []fault.Field
 	soon, _ := op.Metadata[laterQuery].([]string)
-	known := queryNames(op)
+	known := queryParams(op)
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		base, _, _ := strings.Cut(name, "[")
 		switch {
 		case slices.Contains(soon, base):
 			later = addField(later, fault.Field{Location: "query." + base, Message: "not supported yet"})
-		case !slices.Contains(known, name):
-			fields = addField(fields, fault.Field{Location: "query", Message: unknownName("unknown parameter", known)})
+		case known[name] == nil:
+			fields = addField(fields, fault.Field{Location: "query", Message: unknownName("unknown parameter", slices.Sorted(maps.Keys(known)))})
 		case len(query[name]) > 1:
 			fields = addField(fields, fault.Field{Location: "query." + name, Message: "given more than once"})
+		case query[name][0] == "" && !mayBeEmpty(known[name].Schema):
+			fields = addField(fields, fault.Field{Location: "query." + name, Message: "expected a value"})
 		}
 	}
 	if len(later) > 0 {
@@ -87,14 +90,19 @@ func checkQuery(op *huma.Operation, raw string) ([]fault.Field, error) {
 	return fields, nil
 }
 
-func queryNames(op *huma.Operation) []string {
-	var known []string
+func queryParams(op *huma.Operation) map[string]*huma.Param {
+	known := map[string]*huma.Param{}
 	for _, p := range op.Parameters {
 		if p.In == "query" {
-			known = append(known, p.Name)
+			known[p.Name] = p
 		}
 	}
 	return known
+}
+
+// mayBeEmpty reports whether an empty text is a value of a parameter, which huma takes for left out.
+func mayBeEmpty(schema *huma.Schema) bool {
+	return schema.Type == huma.TypeString && schema.Format == "" && len(schema.Enum) == 0
 }
 
 // unknownName helps by the names that are known, because the one that was sent is not repeated.

@@ -178,7 +178,7 @@ func (s *server) document(path, contentType string, make func() ([]byte, error))
 	s.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 		data, err := once()
 		if err != nil {
-			s.fail(exchangeOf(r.Context()), r, err)
+			s.fail(r.Context(), exchangeOf(r.Context()), err)
 			return
 		}
 		w.Header().Set("Content-Type", contentType)

@@ -19,7 +19,7 @@ const specFile = "../../docs/openapi.json"
 func fetch(t *testing.T, w *world, path string) *httptest.ResponseRecorder {
 	t.Helper()
 	rec := httptest.NewRecorder()
-	req := httptest.NewRequest(http.MethodGet, path, nil)
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
 	req.Host = "localhost"
 	w.handler.ServeHTTP(rec, req)
 	if rec.Code != http.StatusOK {

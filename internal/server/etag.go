@@ -67,8 +67,6 @@ func (p precondition) version(current func() (int64, error)) (int64, error) {
 	switch {
 	case !p.given || p.any:
 		return 0, nil
-	case len(p.versions) == 0:
-		return noVersion, nil
 	case len(p.versions) == 1:
 		return p.versions[0], nil
 	}

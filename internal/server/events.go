@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -17,7 +18,7 @@ const (
 
 // stream answers with a run's events as they come, each written whole, and returns when the run has ended or the client
 // has gone, which does not end the run.
-func (s *server) stream(x *exchange, r *http.Request, run *chat.Run) {
+func (s *server) stream(ctx context.Context, x *exchange, run *chat.Run) {
 	s.Metrics.streamBegan()
 	defer s.Metrics.streamEnded()
 
@@ -44,7 +45,7 @@ func (s *server) stream(x *exchange, r *http.Request, run *chat.Run) {
 		case <-sub.C:
 		case <-alive.C:
 			out.batch = sse.AppendComment(out.batch, "alive")
-		case <-r.Context().Done():
+		case <-ctx.Done():
 			return
 		}
 	}

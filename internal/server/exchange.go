@@ -22,6 +22,8 @@ type exchange struct {
 	http.ResponseWriter
 	server *server
 	caller chat.Caller
+	// head: the answer is to have no body.
+	head bool
 	// body is the request's, read whole; faults are what scan found in it.
 	body   []byte
 	faults []fault.Field

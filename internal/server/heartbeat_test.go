@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"context"
-	"io"
 	"iter"
 	"log/slog"
 	"net/http"
@@ -58,7 +57,7 @@ func TestAStreamSaysThatItIsAlive(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "parley.db")
 	synctest.Test(t, func(t *testing.T) {
 		newID := chat.NewID(time.Now)
-		log := slog.New(slog.NewJSONHandler(io.Discard, nil))
+		log := slog.New(slog.DiscardHandler)
 		store, err := sqlite.Open(t.Context(), sqlite.Options{Path: path, Now: time.Now, NewID: newID})
 		if err != nil {
 			t.Fatal(err)
@@ -73,10 +72,10 @@ func TestAStreamSaysThatItIsAlive(t *testing.T) {
 		}
 		h := server.New(server.Config{Service: service, Log: log})
 		made := httptest.NewRecorder()
-		h.ServeHTTP(made, httptest.NewRequest(http.MethodPost, "http://localhost/api/conversations", nil))
+		h.ServeHTTP(made, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/api/conversations", nil))
 
 		rec := &lockedRecorder{header: http.Header{}}
-		req := httptest.NewRequest(http.MethodPost, "http://localhost"+made.Header().Get("Location")+"/responses", strings.NewReader(`{"prompt":"Think","stream":true}`))
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost"+made.Header().Get("Location")+"/responses", strings.NewReader(`{"prompt":"Think","stream":true}`))
 		done := make(chan struct{})
 		go func() {
 			h.ServeHTTP(rec, req)

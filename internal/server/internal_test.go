@@ -145,9 +145,9 @@ func TestInternalErrorsGoToTheLogAlone(t *testing.T) {
 	s, log := bare(t)
 	rec := httptest.NewRecorder()
 	x := &exchange{ResponseWriter: rec, server: s, caller: chat.Caller{RequestID: "req_1"}}
-	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
-	s.fail(x, r, errors.New("disk sector 7"))
+	s.fail(r.Context(), x, errors.New("disk sector 7"))
 	if strings.Contains(rec.Body.String(), "sector") || rec.Code != http.StatusInternalServerError {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
@@ -221,7 +221,7 @@ func TestBodiesThatDoNotArrive(t *testing.T) {
 		{broken{}, http.StatusBadRequest, codeBodyBroken},
 	} {
 		rec := httptest.NewRecorder()
-		r := httptest.NewRequest(http.MethodPost, "/api/conversations", test.body)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/conversations", test.body)
 		r.Host = "localhost"
 		s.ServeHTTP(rec, r)
 		var p struct{ Code string }
@@ -231,10 +231,34 @@ func TestBodiesThatDoNotArrive(t *testing.T) {
 	}
 }
 
+// readDeadlines is a connection whose read deadlines are seen.
+type readDeadlines struct {
+	http.ResponseWriter
+	seen []time.Time
+}
+
+func (w *readDeadlines) SetReadDeadline(t time.Time) error {
+	w.seen = append(w.seen, t)
+	return nil
+}
+
+func TestABodyHasADeadlineAndAnAnswerHasNone(t *testing.T) {
+	s, _ := bare(t)
+	w := &readDeadlines{ResponseWriter: httptest.NewRecorder()}
+	x := &exchange{ResponseWriter: w}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/conversations", strings.NewReader("{}"))
+	if body, err := s.receive(x, w, r); err != nil || string(body) != "{}" {
+		t.Errorf("%s %v", body, err)
+	}
+	if len(w.seen) != 2 || time.Until(w.seen[0]) < bodyTimeout/2 || time.Until(w.seen[0]) > bodyTimeout || !w.seen[1].IsZero() {
+		t.Errorf("%v", w.seen)
+	}
+}
+
 func TestABodyTooLargeIsNotAskedFor(t *testing.T) {
 	s, _ := bare(t)
 	rec := httptest.NewRecorder()
-	r := httptest.NewRequest(http.MethodPost, "/api/conversations", timeout{})
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/conversations", timeout{})
 	r.Host, r.ContentLength = "localhost", DefaultMaxBody+1
 	r.Header.Set("Expect", "100-continue")
 	s.ServeHTTP(rec, r)
@@ -265,7 +289,7 @@ func TestAnAuditThatFailsDoesNotOpenTheDoor(t *testing.T) {
 	s, log := bare(t)
 	s.APIKey, s.Service.Audit = "secret", deafLog{}
 	rec := httptest.NewRecorder()
-	s.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/api/conversations", nil))
+	s.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/conversations", nil))
 	if rec.Code != http.StatusUnauthorized || !strings.Contains(log.String(), "could not be audited") {
 		t.Errorf("%d %s", rec.Code, log)
 	}
@@ -277,7 +301,7 @@ func TestRequestIDs(t *testing.T) {
 		"": false, "abc-DEF_1.2": true, strings.Repeat("a", 128): true, strings.Repeat("a", 129): false, "a b": false, "a\u00e9": false, "a/b": false, "<a>": false,
 	} {
 		rec := httptest.NewRecorder()
-		r := httptest.NewRequest(http.MethodGet, "/livez", nil)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/livez", nil)
 		r.Header.Set("X-Request-Id", id)
 		s.ServeHTTP(rec, r)
 		got := rec.Header().Get("X-Request-Id")

@@ -28,9 +28,10 @@ const (
 // metrics, and an answer even where a handler panics.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	x := &exchange{ResponseWriter: w, server: s}
+	x := &exchange{ResponseWriter: w, server: s, head: r.Method == http.MethodHead}
 	x.caller = chat.Caller{Owner: chat.DefaultOwner, Actor: s.actor(), RequestID: s.requestID(r)}
-	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	ctx := context.WithValue(r.Context(), exchangeKey{}, x)
+	r = r.WithContext(ctx)
 
 	h := w.Header()
 	h[requestIDHeader] = []string{x.caller.RequestID}
@@ -42,7 +43,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	defer s.finish(x, r, began)
 	if err := s.guard(x, r); err != nil {
-		s.fail(x, r, err)
+		s.fail(ctx, x, err)
 		return
 	}
 	s.mux.ServeHTTP(x, r)
@@ -55,7 +56,7 @@ func (s *server) finish(x *exchange, r *http.Request, began time.Time) {
 		s.Log.LogAttrs(r.Context(), slog.LevelError, "a handler panicked",
 			slog.String("request_id", x.caller.RequestID), slog.String("panic", describe(panicked)), slog.String("stack", string(debug.Stack())))
 		if x.status == 0 {
-			s.fail(x, r, fault.New(fault.Internal, "internal", "Something went wrong on our side. The server's log has it under this request's id."))
+			s.fail(r.Context(), x, fault.New(fault.Internal, "internal", "Something went wrong on our side. The server's log has it under this request's id."))
 			panicked = nil
 		}
 	}
@@ -149,11 +150,11 @@ func (s *server) noRoute(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if len(allowed) == 0 {
-		s.fail(x, r, noSuchRoute())
+		s.fail(r.Context(), x, noSuchRoute())
 		return
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	s.fail(x, r, fault.New(fault.Invalid, codeMethodNotAllowed, "This path has other methods: see the Allow header."))
+	s.fail(r.Context(), x, fault.New(fault.Invalid, codeMethodNotAllowed, "This path has other methods: see the Allow header."))
 }
 
 func noSuchRoute() error {

@@ -180,13 +180,13 @@ func statusText(status int) string {
 }
 
 // fail answers with err outside of huma.
-func (s *server) fail(x *exchange, r *http.Request, err error) {
-	p := s.problem(r.Context(), err)
+func (s *server) fail(ctx context.Context, x *exchange, err error) {
+	p := s.problem(ctx, err)
 	h := x.Header()
 	p.setHeaders(h)
 	h["Content-Type"] = []string{problemType}
 	x.WriteHeader(p.status)
-	if r.Method != http.MethodHead {
+	if !x.head {
 		// The client is gone if this fails.
 		_, _ = x.Write(append(p.appendJSON(nil), '\n'))
 	}

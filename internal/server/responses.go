@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/parley-llm/parley/api"
 	"github.com/parley-llm/parley/internal/chat"
@@ -66,13 +65,11 @@ func (s *server) registerRespond(rt route) {
 		if err != nil {
 			return nil, s.problem(ctx, err)
 		}
-		return &respondOutput{Body: func(hctx huma.Context) {
-			r, _ := humago.Unwrap(hctx)
-			x := exchangeOf(r.Context())
+		return &respondOutput{Body: func(huma.Context) {
 			if in.Body.Stream {
-				s.stream(x, r, run)
+				s.stream(ctx, exchangeOf(ctx), run)
 			} else {
-				s.whole(x, r, run)
+				s.whole(ctx, exchangeOf(ctx), run)
 			}
 		}}, nil
 	})
@@ -88,14 +85,14 @@ func chatRequest(caller chat.Caller, in *respondInput) chat.Request {
 }
 
 // whole answers once the run has ended. A client that goes before gets nothing, and the run goes on.
-func (s *server) whole(x *exchange, r *http.Request, run *chat.Run) {
-	response, err := run.Wait(r.Context())
-	if r.Context().Err() != nil {
+func (s *server) whole(ctx context.Context, x *exchange, run *chat.Run) {
+	response, err := run.Wait(ctx)
+	if ctx.Err() != nil {
 		x.status = statusClientGone
 		return
 	}
 	if err != nil {
-		s.fail(x, r, err)
+		s.fail(ctx, x, err)
 		return
 	}
 	x.Header()["Content-Type"] = []string{jsonType}

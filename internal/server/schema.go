@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/validation"
+
 	"github.com/parley-llm/parley/api"
 	"github.com/parley-llm/parley/internal/chat"
 )
@@ -131,7 +132,7 @@ func limitMetadata(metadata *huma.Schema) {
 }
 
 func contentSchema(least int) *huma.Schema {
-	part := openObject("One part of a message, kept as it came.", "type")
+	part := typedObject("One part of a message, kept as it came.")
 	return &huma.Schema{
 		Description: "A text, or parts such as text, image_url or file, which are kept as they came. A single text part comes back as its text. A function_call (by the assistant) or a function_call_output (by a tool) stands alone.",
 		OneOf: []*huma.Schema{
@@ -156,7 +157,7 @@ func toolsSchema() *huma.Schema {
 	return &huma.Schema{
 		Type:        huma.TypeArray,
 		Description: "Tools that the model may call, flat as in OpenAI's Responses. Calls come back; nothing is executed here.",
-		Items:       openObject("A tool, such as {\"type\":\"function\",\"name\":...,\"parameters\":...}.", "type"),
+		Items:       typedObject("A tool, such as {\"type\":\"function\",\"name\":...,\"parameters\":...}."),
 	}
 }
 
@@ -165,24 +166,24 @@ func toolChoiceSchema() *huma.Schema {
 		Description: "Which tool to call: auto, none, required, or one by name, as in OpenAI's Responses.",
 		OneOf: []*huma.Schema{
 			{Type: huma.TypeString, Enum: []any{"auto", "none", "required"}},
-			openObject("A choice such as {\"type\":\"function\",\"name\":...}.", "type"),
+			typedObject("A choice such as {\"type\":\"function\",\"name\":...}."),
 		},
 	}
 }
 
 func responseFormatSchema(orNull bool) *huma.Schema {
-	format := openObject("The form of the reply, as in Chat Completions: {\"type\":\"text\"}, {\"type\":\"json_object\"} or {\"type\":\"json_schema\", ...}.", "type")
+	format := typedObject("The form of the reply, as in Chat Completions: {\"type\":\"text\"}, {\"type\":\"json_object\"} or {\"type\":\"json_schema\", ...}.")
 	format.Nullable = orNull
 	return format
 }
 
-// openObject is an object with one required string and anything else.
-func openObject(description, required string) *huma.Schema {
+// typedObject is an object with a type and anything else.
+func typedObject(description string) *huma.Schema {
 	one := 1
 	return &huma.Schema{
 		Type: huma.TypeObject, Description: description, AdditionalProperties: true,
-		Properties: map[string]*huma.Schema{required: {Type: huma.TypeString, MinLength: &one}},
-		Required:   []string{required},
+		Properties: map[string]*huma.Schema{"type": {Type: huma.TypeString, MinLength: &one}},
+		Required:   []string{"type"},
 	}
 }
 

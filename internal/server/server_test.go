@@ -86,10 +86,10 @@ type event struct {
 	data     map[string]any
 }
 
-// stream opens a stream; the caller reads and closes it.
-func (w *world) stream(ctx context.Context, path, body string) (*http.Response, *bufio.Reader) {
+// stream prompts for a stream; the caller reads and closes it.
+func (w *world) stream(path string) (*http.Response, *bufio.Reader) {
 	w.t.Helper()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, w.url+path+"/responses", strings.NewReader(`{"prompt":"Count","stream":true}`))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func TestEventsComeAsTheModelSpeaks(t *testing.T) {
 	w := newWorld(t, settings{})
 	conversation := w.conversation()
 	w.upstream.Answer(heldStream)
-	resp, events := w.stream(t.Context(), conversation+"/responses", `{"prompt":"Count","stream":true}`)
+	resp, events := w.stream(conversation)
 	defer func() { _ = resp.Body.Close() }()
 	for name, want := range map[string]string{"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"} {
 		if got := resp.Header.Get(name); got != want {
@@ -171,7 +171,7 @@ func TestWhileAResponseRuns(t *testing.T) {
 	w.call("GET", conversation+"/messages", "", &messages)
 	message := conversation + "/messages/" + messages.Data[0].ID
 
-	resp, events := w.stream(t.Context(), conversation+"/responses", `{"prompt":"Count","stream":true}`)
+	resp, events := w.stream(conversation)
 	defer func() { _ = resp.Body.Close() }()
 	created := next(t, events)
 	until(t, events, "response.output_text.delta")
@@ -244,6 +244,11 @@ func TestAClientThatLeavesLosesNothing(t *testing.T) {
 		if len(list.Data) != 1 || list.Data[0].Status != "completed" || len(list.Data[0].Output) != 1 {
 			t.Fatalf("%s: %+v", body, list.Data)
 		}
+		for _, line := range w.logs.lines(t) {
+			if line["level"] == "ERROR" {
+				t.Errorf("%s: %v", body, line)
+			}
+		}
 		records, _, err := w.store.Records(t.Context(), chat.DefaultOwner, audit.Query{ResponseID: list.Data[0].ID, Limit: 10})
 		if err != nil || len(records) != 2 || records[0].Kind != audit.KindOutcome || records[0].Status != "completed" {
 			t.Errorf("%+v %v", records, err)
@@ -255,7 +260,7 @@ func TestDeletingAConversationEndsItsResponse(t *testing.T) {
 	w := newWorld(t, settings{})
 	conversation := w.conversation()
 	w.upstream.Answer(heldStream)
-	resp, events := w.stream(t.Context(), conversation+"/responses", `{"prompt":"Count","stream":true}`)
+	resp, events := w.stream(conversation)
 	defer func() { _ = resp.Body.Close() }()
 	until(t, events, "response.output_text.delta")
 	if resp := w.call("DELETE", conversation, "", nil); resp.StatusCode != http.StatusNoContent {
@@ -484,6 +489,9 @@ func TestLogLinesHoldNoText(t *testing.T) {
 			continue
 		}
 		requests++
+		if (line["route"] == "/livez") != (line["level"] == "DEBUG") {
+			t.Errorf("%v", line)
+		}
 		if line["request_id"] != "mine-1" || line["route"] == "" || line["status"] == nil || line["duration_ms"] == nil || line["bytes"] == nil {
 			t.Errorf("%v", line)
 		}
@@ -508,7 +516,7 @@ func TestMetrics(t *testing.T) {
 	w.call("GET", "/nowhere", "", nil)
 
 	w.upstream.Answer(heldStream)
-	stream, events := w.stream(t.Context(), conversation+"/responses", `{"prompt":"Count","stream":true}`)
+	stream, events := w.stream(conversation)
 	defer func() { _ = stream.Body.Close() }()
 	until(t, events, "response.output_text.delta")
 	w.metricsHave(`parley_http_streams 1`)

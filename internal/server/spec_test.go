@@ -17,7 +17,7 @@ type spec map[string]any
 func readSpec(t *testing.T, handler http.Handler) spec {
 	t.Helper()
 	rec := httptest.NewRecorder()
-	req := httptest.NewRequest(http.MethodGet, "/openapi.json", nil)
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/openapi.json", nil)
 	req.Host = "localhost"
 	handler.ServeHTTP(rec, req)
 	var s spec

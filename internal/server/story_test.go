@@ -201,9 +201,19 @@ func (s *story) auditSince() string {
 		}
 		fmt.Fprint(&b, full.Kind)
 		for _, f := range [][2]string{
-			{"actor", full.Actor}, {"user", full.User}, {"conversation", full.ConversationID}, {"response", full.ResponseID}, {"item", full.ItemID},
-			{"attempt", strconv.Itoa(full.Attempt)}, {"provider", full.Provider}, {"model", full.Model}, {"host", full.UpstreamHost}, {"status", full.Status},
-			{"http", strconv.Itoa(full.HTTPStatus)}, {"error", full.ErrorCode}, {"finish", full.FinishReason},
+			{"actor", full.Actor},
+			{"user", full.User},
+			{"conversation", full.ConversationID},
+			{"response", full.ResponseID},
+			{"item", full.ItemID},
+			{"attempt", strconv.Itoa(full.Attempt)},
+			{"provider", full.Provider},
+			{"model", full.Model},
+			{"host", full.UpstreamHost},
+			{"status", full.Status},
+			{"http", strconv.Itoa(full.HTTPStatus)},
+			{"error", full.ErrorCode},
+			{"finish", full.FinishReason},
 		} {
 			if f[1] != "" && f[1] != "0" {
 				fmt.Fprintf(&b, " %s=%s", f[0], f[1])

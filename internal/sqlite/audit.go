@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/parley-llm/parley/internal/audit"
 	"github.com/parley-llm/parley/internal/chat"
@@ -129,13 +130,15 @@ func unpackPayloads(texts string, salts []byte) []audit.StoredPayload {
 
 func takeBytes(from *[]byte) ([]byte, bool) {
 	n, width := binary.Uvarint(*from)
-	if width <= 0 || n > uint64(len(*from)-width) {
+	if width <= 0 {
 		return nil, false
 	}
-	end := width + int(n) //nolint:gosec // n is not more than the length of a slice
-	b := (*from)[width:end]
-	*from = (*from)[end:]
-	return b, true
+	rest := (*from)[width:]
+	if n > uint64(len(rest)) {
+		return nil, false
+	}
+	*from = rest[n:]
+	return rest[:n:n], true
 }
 
 // Append implements audit.Log.
@@ -220,13 +223,16 @@ func recordWindow(c *conn, owner string, q *audit.Query) (window, error) {
 	})
 	if !q.From.IsZero() {
 		// The bounds are exclusive: behind everything of the millisecond before.
-		w.lo = later(w.lo, key{q.From.UnixMilli() - 1, maxPos})
+		w.lo = later(w.lo, key{ceilMilli(q.From) - 1, maxPos})
 	}
 	if !q.To.IsZero() {
-		w.hi = earlier(w.hi, key{q.To.UnixMilli(), -1})
+		w.hi = earlier(w.hi, key{ceilMilli(q.To), -1})
 	}
 	return w, err
 }
+
+// ceilMilli is the first millisecond that is not before t.
+func ceilMilli(t time.Time) int64 { return t.Add(time.Millisecond - 1).UnixMilli() }
 
 // recordRows asks for the records of a window by the narrowest index there is. The texts of the statements are few.
 func recordRows(c *conn, owner string, q *audit.Query, w *window) *stmt {

@@ -1,3 +1,5 @@
+//go:build unix
+
 package sqlite
 
 import (
@@ -257,4 +259,29 @@ func BenchmarkList(b *testing.B) {
 		}
 		reportCPU(b, before)
 	})
+}
+
+// BenchmarkVerify is one record of the log.
+func BenchmarkVerify(b *testing.B) {
+	s := openBench(b)
+	const n = 20_000
+	for from := 0; from < n; from += 1000 {
+		var recs []audit.Record
+		for range 1000 {
+			recs = append(recs, audit.Record{
+				ID: benchNewID(chat.PrefixAudit), Time: time.Now(), Kind: audit.KindRead, Owner: benchOwner, Actor: "env", ConversationID: "conv_1", Provider: "openai", Model: "gpt-4o-mini",
+				Payloads: []audit.Payload{audit.NewPayload(audit.PartPrompt, string(benchQuestion)), audit.NewCommitment(audit.PartContext, 51, benchAnswer)},
+			})
+		}
+		if err := s.Append(b.Context(), recs...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ResetTimer()
+	for range b.N {
+		if report, err := VerifyAudit(b.Context(), s.options.Path, nil); err != nil || !report.OK {
+			b.Fatal(report, err)
+		}
+	}
+	b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds(), "records/s")
 }

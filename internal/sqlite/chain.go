@@ -72,7 +72,7 @@ func (t *tx) start(now func() time.Time, newID func(string) string) (clean bool,
 		return false, err
 	}
 	record := func(kind audit.Kind, heads ...audit.Head) *audit.Record {
-		return &audit.Record{ID: newID(chat.PrefixAudit), Time: now().UTC().Truncate(time.Millisecond), Kind: kind, Heads: heads}
+		return &audit.Record{ID: newID(chat.PrefixAudit), Time: kept(now()), Kind: kind, Heads: heads}
 	}
 	clean = epoch == 0 || head.Closed
 	if !clean {

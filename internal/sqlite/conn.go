@@ -227,9 +227,6 @@ func (s *stmt) getText(a *arena) string {
 	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // nobody else holds these bytes
 }
 
-// getLen is the length of the column that the next call will read.
-func (s *stmt) getLen() int { return s.s.ColumnLen(s.col) }
-
 const (
 	minChunk = 1 << 10
 	maxChunk = 64 << 10

@@ -1,11 +1,8 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/parley-llm/parley/internal/audit"
@@ -25,11 +22,6 @@ const (
 	listConversationsDown = `SELECT ` + conversationColumns + ` FROM conversations
   WHERE owner = ? AND (updated_at, num) > (?, ?) AND (updated_at, num) < (?, ?) ORDER BY updated_at DESC, num DESC LIMIT ?`
 	selectConversationKey = `SELECT updated_at, num FROM conversations WHERE id = ? AND owner = ?`
-
-	selectSettings = `SELECT instructions, params, metadata FROM conversation_settings WHERE conversation = ?`
-	upsertSettings = `INSERT INTO conversation_settings (conversation, instructions, params, metadata) VALUES (?, ?, ?, ?)
-  ON CONFLICT (conversation) DO UPDATE SET instructions = excluded.instructions, params = excluded.params, metadata = excluded.metadata`
-	deleteSettings = `DELETE FROM conversation_settings WHERE conversation = ?`
 
 	insertConversation = `INSERT INTO conversations (id, owner, created_at, updated_at, version, next_seq, message_count, usage,
   has_settings, title, user, model, forked_conversation, forked_item) VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
@@ -94,82 +86,6 @@ func (c *conn) conversation(owner, id string, a *arena) (*conversationRow, error
 		return nil, err
 	}
 	return row, c.settings(row, a)
-}
-
-func (c *conn) settings(row *conversationRow, a *arena) error {
-	if !row.hasSettings {
-		return nil
-	}
-	s := c.prepare(selectSettings).int(row.num)
-	if found, err := s.next(); err != nil || !found {
-		return err
-	}
-	defer s.reset()
-	row.Instructions = s.getText(a)
-	if params := s.getRaw(a); params != nil {
-		if err := json.Unmarshal(params, &row.Params); err != nil {
-			return fmt.Errorf("reading a conversation's params: %w", err)
-		}
-	}
-	var err error
-	row.Metadata, err = decodeMetadata(s.getRaw(a))
-	return err
-}
-
-// settings is the long part of a conversation as it is stored.
-type settings struct {
-	instructions     string
-	params, metadata []byte
-}
-
-func encodeSettings(c *chat.Conversation) (set settings, err error) {
-	set.instructions = c.Instructions
-	if set.params, err = encode(c.Params); err != nil {
-		return settings{}, err
-	}
-	set.metadata, err = encode(c.Metadata)
-	return set, err
-}
-
-func (s *settings) any() bool { return s.instructions != "" || s.params != nil || s.metadata != nil }
-
-func (s *settings) bytes() int { return len(s.instructions) + len(s.params) + len(s.metadata) }
-
-// saveSettings writes the settings of a conversation that had some before, or not.
-func (t *tx) saveSettings(num int64, set *settings, had bool) error {
-	if set.any() {
-		return t.write(t.prepare(upsertSettings).int(num).opt(set.instructions).raw(set.params).raw(set.metadata))
-	}
-	if had {
-		return t.write(t.prepare(deleteSettings).int(num))
-	}
-	return nil
-}
-
-func decodeMetadata(raw []byte) (map[string]string, error) {
-	if raw == nil {
-		return nil, nil
-	}
-	var m map[string]string
-	if err := json.Unmarshal(raw, &m); err != nil {
-		return nil, fmt.Errorf("reading metadata: %w", err)
-	}
-	return m, nil
-}
-
-// encode is nil for a value without content. It leaves <, > and & as they are: what came as JSON is to stay readable.
-func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, fmt.Errorf("encoding: %w", err)
-	}
-	raw := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-	if len(raw) == 2 || string(raw) == "null" {
-		return nil, nil
-	}
-	return raw, nil
 }
 
 // CreateConversation implements chat.Store.
@@ -301,7 +217,7 @@ func (s *Store) UpdateConversation(ctx context.Context, owner, id string, versio
 		}
 		next := row.Conversation
 		next.Title, next.Model, next.Instructions = changed.Title, changed.Model, changed.Instructions
-		next.Params, next.Metadata, next.UpdatedAt = changed.Params, changed.Metadata, changed.UpdatedAt
+		next.Params, next.Metadata, next.UpdatedAt = changed.Params, changed.Metadata, kept(changed.UpdatedAt)
 		set, err := encodeSettings(&next)
 		if err != nil {
 			return chat.Conversation{}, err
@@ -331,6 +247,9 @@ func (t *tx) updateConversation(row *conversationRow, next *chat.Conversation, s
 	}
 	return t.seal(recs)
 }
+
+// kept is a time as it will be read back.
+func kept(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
 // state is what decides whether a conversation can be changed.
 type state struct {

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"zombiezen.com/go/sqlite"
 
@@ -36,6 +37,12 @@ func isConstraint(err error) bool {
 	return code == sqlite.ResultConstraintUnique || code == sqlite.ResultConstraintPrimaryKey
 }
 
+// harmless are the input-output errors that come before anything is written: of memory, and of locks.
+var harmless = []sqlite.ResultCode{
+	sqlite.ResultIOErrNoMem, sqlite.ResultIOErrSHMSize, sqlite.ResultIOErrSHMMap, sqlite.ResultIOErrSHMOpen, sqlite.ResultIOErrSHMLock,
+	sqlite.ResultIOErrLock, sqlite.ResultIOErrUnlock, sqlite.ResultIOErrReadLock, sqlite.ResultIOErrBlocked, sqlite.ResultIOErrAccess,
+}
+
 // poisons reports whether nothing more may be written after err: what of the last writes is on the disk is unknown, and
 // an fsync that is tried again would say that it is there.
 func poisons(err error) bool {
@@ -43,39 +50,33 @@ func poisons(err error) bool {
 		return true
 	}
 	code := sqlite.ErrCode(err)
-	if code.ToPrimary() != sqlite.ResultIOErr {
-		return false
-	}
-	switch code {
-	case sqlite.ResultIOErrNoMem, sqlite.ResultIOErrSHMSize, sqlite.ResultIOErrSHMMap, sqlite.ResultIOErrSHMOpen, sqlite.ResultIOErrSHMLock,
-		sqlite.ResultIOErrLock, sqlite.ResultIOErrUnlock, sqlite.ResultIOErrReadLock, sqlite.ResultIOErrBlocked, sqlite.ResultIOErrAccess:
-		return false
-	}
-	return true
+	return code.ToPrimary() == sqlite.ResultIOErr && !slices.Contains(harmless, code)
 }
 
-// isDatabaseFailure tells an error of the database from an operation's own refusal.
-func isDatabaseFailure(err error) bool {
-	if err == nil || errors.Is(err, chat.ErrStale) || isConstraint(err) {
+// concernsAll tells a failure of the disk or the connection, which the next operation would meet too, from one that is the
+// operation's own: a refusal, or a damaged page that only it has read.
+func concernsAll(err error) bool {
+	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultFull, sqlite.ResultIOErr, sqlite.ResultNoMem, sqlite.ResultBusy, sqlite.ResultCantOpen, sqlite.ResultReadOnly, sqlite.ResultProtocol:
+		return true
+	default:
 		return false
 	}
-	_, ok := errors.AsType[*fault.Error](err)
-	return !ok
 }
 
 // operationError turns what an operation returned into what its caller gets: faults and ErrStale as they are, a refused
 // key as a conflict, anything else as a failure of the database.
 func operationError(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case isConstraint(err):
-		return fault.Wrap(err, fault.Conflict, chat.CodeDuplicateID, "Something with this id exists already.")
-	case isDatabaseFailure(err):
-		return unavailable(err)
-	default:
+	if err == nil || errors.Is(err, chat.ErrStale) {
 		return err
 	}
+	if _, ok := errors.AsType[*fault.Error](err); ok {
+		return err
+	}
+	if isConstraint(err) {
+		return fault.Wrap(err, fault.Conflict, chat.CodeDuplicateID, "Something with this id exists already.")
+	}
+	return unavailable(err)
 }
 
 func canceled(ctx context.Context) error {

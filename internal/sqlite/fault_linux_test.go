@@ -1,9 +1,10 @@
 package sqlite
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,37 +13,43 @@ import (
 	"github.com/parley-llm/parley/internal/fault"
 )
 
-// breakFile has every descriptor of a file in this process lead to another file, opened for reading: what SQLite
-// writes then fails as on a broken disk.
-func breakFile(t *testing.T, path, other string) {
+// redirect has the descriptors of a file in this process lead to another open file, all but those in spare: what SQLite
+// writes then ends there.
+func redirect(t *testing.T, path string, to *os.File, spare ...*os.File) {
 	t.Helper()
-	from, err := os.Open(other) //nolint:gosec // the test's own file
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = from.Close() }()
-	fds, err := os.ReadDir("/proc/self/fd")
+	const dir = "/proc/self/fd"
+	fds, err := os.ReadDir(dir)
 	if err != nil {
 		t.Skip(err)
 	}
-	broken := 0
+	redirected := 0
 	for _, fd := range fds {
-		target, err := os.Readlink(filepath.Join("/proc/self/fd", fd.Name()))
-		if err != nil || target != path {
+		n, err := strconv.Atoi(fd.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		target, err := os.Readlink(filepath.Join(dir, fd.Name()))
+		if err != nil || target != path || slices.ContainsFunc(spare, func(f *os.File) bool { return int(f.Fd()) == n }) {
 			continue
 		}
-		var n int
-		if _, err := fmt.Sscan(fd.Name(), &n); err != nil {
+		if err := syscall.Dup3(int(to.Fd()), n, syscall.O_CLOEXEC); err != nil {
 			t.Fatal(err)
 		}
-		if err := syscall.Dup3(int(from.Fd()), n, syscall.O_CLOEXEC); err != nil {
-			t.Fatal(err)
-		}
-		broken++
+		redirected++
 	}
-	if broken == 0 {
+	if redirected == 0 {
 		t.Fatalf("%s is not open", path)
 	}
+}
+
+func openFile(t *testing.T, path string, flag int) *os.File {
+	t.Helper()
+	f, err := os.OpenFile(path, flag, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
 }
 
 func TestADiskThatFailsPoisonsTheWriter(t *testing.T) {
@@ -54,7 +61,8 @@ func TestADiskThatFailsPoisonsTheWriter(t *testing.T) {
 	}
 	appendRecords(t, s, 1, 3)
 	copied := crash(t, s)
-	breakFile(t, path+"-wal", path)
+	// A file that is open for reading only refuses writes as a broken disk does.
+	redirect(t, path+"-wal", openFile(t, path+".lock", os.O_RDONLY))
 	for i, err := range append(together(t, s, sealing(4), sealing(5)), s.Append(t.Context(), record(6)), s.Ready(t.Context())) {
 		if f := fault.Of(err); f.Kind != fault.Unavailable || f.Code != chat.CodeStoreUnavailable {
 			t.Errorf("op %d: got %v", i, err)
@@ -83,41 +91,13 @@ func TestAFullDiskIsNotPoison(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "parley.db")
 	s := openAt(t, path)
 	appendRecords(t, s, 1, 1)
-	wal, err := os.OpenFile(path+"-wal", os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = wal.Close() }()
-	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
-	if err != nil {
-		t.Skip(err)
-	}
-	defer func() { _ = full.Close() }()
-	swap := func(from, to string, file *os.File) {
-		fds, err := os.ReadDir("/proc/self/fd")
-		if err != nil {
-			t.Skip(err)
-		}
-		for _, fd := range fds {
-			var n int
-			if _, err := fmt.Sscan(fd.Name(), &n); err != nil {
-				t.Fatal(err)
-			}
-			if target, err := os.Readlink(filepath.Join("/proc/self/fd", fd.Name())); err != nil || target != from || n == int(wal.Fd()) || n == int(full.Fd()) {
-				continue
-			}
-			if err := syscall.Dup3(int(file.Fd()), n, syscall.O_CLOEXEC); err != nil {
-				t.Fatal(err)
-			}
-		}
-		_ = to
-	}
-	swap(path+"-wal", "/dev/full", full)
-	err = s.Append(t.Context(), record(2))
+	wal, full := openFile(t, path+"-wal", os.O_RDWR), openFile(t, "/dev/full", os.O_RDWR)
+	redirect(t, path+"-wal", full, wal)
+	err := s.Append(t.Context(), record(2))
 	if f := fault.Of(err); f.Kind != fault.Unavailable || f.Message != "The server's disk is full." {
 		t.Errorf("got %v", err)
 	}
-	swap("/dev/full", path+"-wal", wal)
+	redirect(t, "/dev/full", wal, full)
 	appendRecords(t, s, 2, 3)
 	verifyClosed(t, s)
 }

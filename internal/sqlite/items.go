@@ -223,7 +223,7 @@ func (s *Store) UpdateItem(ctx context.Context, owner, conversationID, id string
 		if err := change(&changed); err != nil {
 			return chat.Item{}, err
 		}
-		it.Content, it.Metadata, it.EditedAt = changed.Content, changed.Metadata, changed.EditedAt
+		it.Content, it.Metadata, it.EditedAt = changed.Content, changed.Metadata, kept(changed.EditedAt)
 		metadata, err := encode(it.Metadata)
 		if err != nil {
 			return chat.Item{}, err

@@ -74,7 +74,7 @@ func TestTheFilesAreForTheirOwnerAlone(t *testing.T) {
 		check(path+suffix, 0o600)
 	}
 	closeStore(t, s)
-	if err := os.Chmod(path, 0o644); err != nil { //nolint:gosec // what is to be put right
+	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	openAt(t, path)
@@ -93,7 +93,7 @@ func TestADatabaseBehindALinkIsRefused(t *testing.T) {
 			t.Skip(err)
 		}
 		openFails(t, Options{Path: path}, "symbolic link is refused")
-		if got, err := os.ReadFile(elsewhere); err != nil || len(got) != 0 { //nolint:gosec // the test's own file
+		if got, err := os.ReadFile(elsewhere); err != nil || len(got) != 0 {
 			t.Errorf("something was written through the link: %q, %v", got, err)
 		}
 	}
@@ -142,7 +142,7 @@ func TestWhatIsNotOurDatabaseIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	openFails(t, Options{Path: text}, "not a database")
-	if got, err := os.ReadFile(text); err != nil || !bytes.Equal(got, content) { //nolint:gosec // the test's own file
+	if got, err := os.ReadFile(text); err != nil || !bytes.Equal(got, content) {
 		t.Errorf("the file was changed: %v", err)
 	}
 	if _, err := VerifyAudit(t.Context(), text, nil); err == nil {

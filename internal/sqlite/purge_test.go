@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +99,46 @@ func TestAPurgeGoesOnAfterARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := again.count(t, "items") + again.count(t, "purges"); got != 0 {
+		t.Errorf("%d rows are left", got)
+	}
+}
+
+func TestTheEndOfTheLastResponseHasItsConversationPurged(t *testing.T) {
+	s := openNew(t)
+	s.stop()
+	<-s.purger.done
+	longConversation(t, s, "conv_1", 1, 10)
+	c, err := s.Conversation(t.Context(), "default", "conv_1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := chat.Response{ID: "resp_1", Owner: "default", ConversationID: c.ID, Status: chat.InProgress, Attempts: 1, CreatedAt: time.Now()}
+	if err := s.Begin(t.Context(), "default", &chat.Turn{Conversation: c, Response: r, Intent: record(1)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DeleteConversation(t.Context(), "default", c.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.purger.all(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := []int64{s.count(t, "items"), s.count(t, "responses"), s.count(t, "purges")}; !slices.Equal(got, []int64{0, 1, 1}) {
+		t.Fatalf("while it runs, the rows left are %v", got)
+	}
+	for len(s.purger.wake) > 0 {
+		<-s.purger.wake
+	}
+	r.Status, r.CompletedAt = chat.Cancelled, time.Now()
+	if err := s.End(t.Context(), "default", &chat.Ending{Response: r, Outcome: record(2)}); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.purger.wake) != 1 {
+		t.Error("the purger was not called")
+	}
+	if err := s.purger.all(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.count(t, "responses") + s.count(t, "purges"); got != 0 {
 		t.Errorf("%d rows are left", got)
 	}
 }

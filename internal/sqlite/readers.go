@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 )
@@ -48,19 +49,28 @@ func (r *readers) read(ctx context.Context, fn func(*conn) error) error {
 	}
 }
 
-// pause waits until nobody reads and keeps it so until resume is called.
-func (r *readers) pause() (resume func()) {
+// pause waits until nobody reads and keeps it so until resume is called. After patience it gives up.
+func (r *readers) pause(patience time.Duration) (resume func(), ok bool) {
 	r.pausing.Lock()
 	conns := make([]*conn, 0, cap(r.free))
-	for range cap(r.free) {
-		conns = append(conns, <-r.free)
-	}
-	return func() {
+	resume = func() {
 		for _, c := range conns {
 			r.free <- c
 		}
 		r.pausing.Unlock()
 	}
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
+	for range cap(r.free) {
+		select {
+		case c := <-r.free:
+			conns = append(conns, c)
+		case <-timeout.C:
+			resume()
+			return nil, false
+		}
+	}
+	return resume, true
 }
 
 // close waits for those who read and closes all connections.

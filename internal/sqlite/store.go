@@ -206,7 +206,7 @@ func (s *Store) close() error {
 	<-s.purger.done
 	<-s.check.done
 	closed := audit.Record{
-		ID: s.options.NewID(chat.PrefixAudit), Time: s.options.Now().UTC().Truncate(time.Millisecond), Kind: audit.KindChainClosed,
+		ID: s.options.NewID(chat.PrefixAudit), Time: kept(s.options.Now()), Kind: audit.KindChainClosed,
 	}
 	err := s.writer.submitLast(func(t *tx) error { return t.sealOne(&closed) })
 	if err != nil {

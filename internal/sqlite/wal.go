@@ -1,7 +1,9 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 )
@@ -14,6 +16,12 @@ const walFrames = 4000
 const (
 	walLook       = 4 << 20
 	bytesOfChange = 32 << 10
+)
+
+// How long the writer and new readers wait for those who read.
+const (
+	shortPause = 10 * time.Millisecond
+	longPause  = time.Second
 )
 
 // wal moves the write-ahead log into the database without stalling the writer: most of it beside the writer, on a
@@ -77,9 +85,22 @@ func (w *wal) tend(writer *conn, written int, wake func()) error {
 	return nil
 }
 
-// restart has the next transaction written at the start of the log.
+// restart has the next transaction written at the start of the log. A reader that takes long is not waited for until the
+// log has become much longer than it should be.
 func (w *wal) restart() error {
-	resume := w.readers.pause()
+	frames, _, err := checkpoint(w.conn, "NOOP")
+	if err != nil {
+		return err
+	}
+	patience := shortPause
+	if frames > walFrames*3/2 {
+		patience = longPause
+	}
+	resume, ok := w.readers.pause(patience)
+	if !ok {
+		w.threshold = frames + walFrames/4
+		return nil
+	}
 	defer resume()
 	frames, busy, err := checkpoint(w.conn, "RESTART")
 	if err != nil {
@@ -87,6 +108,7 @@ func (w *wal) restart() error {
 	}
 	w.threshold = walFrames
 	if busy {
+		// Another process reads.
 		w.threshold += frames
 	}
 	return nil
@@ -94,10 +116,11 @@ func (w *wal) restart() error {
 
 // close waits for a checkpoint that runs.
 func (w *wal) close() error {
+	var err error
 	if w.running {
-		<-w.finished
+		err = <-w.finished
 	}
-	return w.conn.Close()
+	return errors.Join(err, w.conn.Close())
 }
 
 // checkpoint returns the number of frames in the log, and whether somebody kept the checkpoint from being complete.

@@ -227,8 +227,8 @@ func (w *writer) commit(batch []*op) {
 	w.tend(written)
 }
 
-// attempt runs a batch in one transaction. An error is one of the database and fails all ops; again says that an op
-// failed after it had written, is decided now, and the others must be run once more without it.
+// attempt runs a batch in one transaction. An error fails all ops; again says that one op failed after it had written,
+// is decided now, and the others must be run once more without it.
 func (w *writer) attempt(batch []*op) (again bool, err error) {
 	t := &w.tx
 	head := t.chain.Head()
@@ -241,14 +241,14 @@ func (w *writer) attempt(batch []*op) (again bool, err error) {
 		}
 		t.wrote = false
 		o.err = o.run(t)
-		if isDatabaseFailure(o.err) {
-			return false, errors.Join(o.err, w.rollback(head))
-		}
 		if o.err == nil {
 			continue
 		}
+		if concernsAll(o.err) {
+			return false, errors.Join(o.err, w.rollback(head))
+		}
 		o.err = operationError(o.err)
-		if t.wrote {
+		if t.wrote || t.AutocommitEnabled() {
 			o.decided = true
 			err := w.rollback(head)
 			return err == nil, err

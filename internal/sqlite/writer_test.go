@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,8 +88,14 @@ func TestAnOpThatFailsAfterAWriteTakesNoOtherWithIt(t *testing.T) {
 		func(*tx) error { return chat.ErrStale },
 		func(t *tx) error { return sealing(1)(t) },
 		sealing(4),
+		func(t *tx) error {
+			if err := sealing(5)(t); err != nil {
+				return err
+			}
+			return errors.New("a row cannot be read")
+		},
 	)
-	for i, want := range []string{"", "refused", "", "", chat.CodeDuplicateID, ""} {
+	for i, want := range []string{"", "refused", "", "", chat.CodeDuplicateID, "", chat.CodeStoreUnavailable} {
 		if want != "" && !fault.Is(results[i], want) || want == "" && i != 3 && results[i] != nil {
 			t.Errorf("op %d: got %v, want %q", i, results[i], want)
 		}
@@ -99,7 +106,7 @@ func TestAnOpThatFailsAfterAWriteTakesNoOtherWithIt(t *testing.T) {
 	if runs != 1 {
 		t.Errorf("the op that failed ran %d times", runs)
 	}
-	for n, want := range map[int]bool{1: true, 2: false, 3: true, 4: true} {
+	for n, want := range map[int]bool{1: true, 2: false, 3: true, 4: true, 5: false} {
 		if has(t, s, n) != want {
 			t.Errorf("record %d: got %v", n, !want)
 		}
@@ -249,17 +256,49 @@ func TestAFullDatabaseFailsAndRecovers(t *testing.T) {
 	verifyClosed(t, s)
 }
 
+func TestALongReadIsNotWaitedForForLong(t *testing.T) {
+	s := openNew(t)
+	err := s.readers.read(t.Context(), func(*conn) error {
+		if _, ok := s.readers.pause(time.Millisecond); ok {
+			t.Error("it went ahead while somebody read")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resume, ok := s.readers.pause(time.Minute)
+	if !ok {
+		t.Fatal("nobody read, and it gave up")
+	}
+	began, read := make(chan struct{}), make(chan error)
+	go func() {
+		close(began)
+		read <- s.Ready(context.Background())
+	}()
+	<-began
+	select {
+	case err := <-read:
+		t.Fatalf("somebody read in a pause: %v", err)
+	default:
+	}
+	resume()
+	if err := <-read; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTheLogStaysShortUnderReadersThatNeverRest(t *testing.T) {
 	s := openNew(t)
 	c := chat.Conversation{ID: "conv_1", Owner: "default", CreatedAt: time.Now(), UpdatedAt: time.Now()}
 	if err := s.CreateConversation(t.Context(), "default", &c, nil); err != nil {
 		t.Fatal(err)
 	}
-	stop, stopReading := context.WithCancel(t.Context())
+	var stop atomic.Bool
 	var readers, writers sync.WaitGroup
 	for range 2 * s.options.Readers {
 		readers.Go(func() {
-			for stop.Err() == nil {
+			for !stop.Load() {
 				if _, err := s.Items(t.Context(), "default", "conv_1", chat.Page{Limit: 2}); err != nil {
 					t.Error(err)
 				}
@@ -280,7 +319,7 @@ func TestTheLogStaysShortUnderReadersThatNeverRest(t *testing.T) {
 		})
 	}
 	writers.Wait()
-	stopReading()
+	stop.Store(true)
 	readers.Wait()
 	info, err := os.Stat(s.options.Path + "-wal")
 	if err != nil {

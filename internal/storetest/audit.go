@@ -127,6 +127,8 @@ var auditCases = []testCase{
 			{audit.Query{Kind: audit.KindOutcome}, pick(3, 1)},
 			{audit.Query{From: second(1)}, pick(4, 3, 2, 1)},
 			{audit.Query{To: second(1)}, pick(0)},
+			{audit.Query{From: second(1).Add(1)}, pick(4, 3, 2)},
+			{audit.Query{To: second(1).Add(1)}, pick(1, 0)},
 			{audit.Query{From: second(1), To: second(3)}, pick(2, 1)},
 			{audit.Query{From: second(1), To: second(3), After: recs[2].ID}, pick(1)},
 			{audit.Query{From: second(1), To: second(3), Asc: true, Before: recs[2].ID}, pick(1)},

@@ -81,7 +81,6 @@ var conversationCases = []testCase{
 			return nil
 		})
 		w.ok(err)
-		got.UpdatedAt = kept(got.UpdatedAt)
 		w.equal(got, w.read(owner, c.ID))
 		w.equal(got.Version, c.Version+1)
 		w.equal(got.Params, full.Params)
