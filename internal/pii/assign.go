@@ -44,6 +44,7 @@ func (s *scanner) urlCredentials(i int) {
 		return
 	}
 	s.add(hit{start: i, end: at, entity: APIKey, rule: ruleURLCredentials, score: 96, reasons: reasonShape})
+	s.floor = at // what stands before the @ is no part of an e-mail address
 }
 
 // botToken recognises a Telegram bot's token around the colon at i.

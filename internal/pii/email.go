@@ -171,7 +171,7 @@ func (s *scanner) spokenDot(i int) {
 	}
 	start := s.spokenWord(localEnd)
 	end := spokenTLD(t, i+3, open)
-	if start == localEnd || end == 0 {
+	if start == localEnd || end == 0 || words.of(t[label:labelEnd])&hintFiller != 0 {
 		return
 	}
 	s.add(hit{start: start, end: end, entity: Email, rule: ruleEmailSpoken, score: 80, reasons: reasonShape})

@@ -26,7 +26,9 @@ func countryIndex(a, b byte) int { return int(a&^0x20-'A')*26 + int(b&^0x20-'A')
 // in groups, and a right checksum. Next to a word such as "IBAN" the checksum may be wrong.
 func (s *scanner) iban(w int) bool {
 	t := s.text
-	want := int(ibanLengths[countryIndex(t[w], t[w+1])])
+	a, width := letterAt(t, w)
+	b, _ := letterAt(t, w+width)
+	want := int(ibanLengths[countryIndex(a, b)])
 	if want == 0 {
 		return false
 	}

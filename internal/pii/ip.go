@@ -44,7 +44,7 @@ func (s *scanner) ipv6(i int) bool {
 	if i-start > 4 || s.joinedBefore(start) || start > s.lastEnd && t[start-1] == '.' {
 		return false
 	}
-	if start > s.lastEnd && t[start-1] == ':' && start-1 != s.lastEnd && (start < 2 || t[start-2] == ':' || is(t[start-2], isHex)) {
+	if start > s.lastEnd && t[start-1] == ':' && (start-1 != s.lastEnd || start == 1) && (start < 2 || t[start-2] == ':' || is(t[start-2], isHex)) {
 		return false // the middle of what is none from its beginning
 	}
 	p, ok := parseIPv6(t, start)

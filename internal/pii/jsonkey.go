@@ -16,6 +16,7 @@ func readKey(key string) keyInfo {
 		return keyInfo{}
 	}
 	var k keyInfo
+	other := false
 	end := wordEnd(key, len(key))
 	for first := true; end > 0; first = false {
 		w := lastPart(key[:end])
@@ -27,13 +28,15 @@ func readKey(key string) keyInfo {
 			if h&(hintSecret|hintToken|hintKey) != 0 {
 				k.secret = secretName(key)
 			}
-			if h&(hintOther|hintUnit) != 0 && h&(hintPersonal&^hintPlace) == 0 {
-				return keyInfo{hints: hintOther, own: hintOther}
-			}
+			other = h&(hintOther|hintUnit) != 0 && h&(hintPersonal&^hintPlace) == 0
 		}
 		k.own |= h & hintPersonal
 		k.street = k.street || h&hintAddress != 0 && isStreetWord(w)
 		end = wordEnd(key, end-len(w))
+	}
+	// The code of postal_code is what its other part says; the id of phone_id is not.
+	if other && k.own&hintPostal == 0 {
+		return keyInfo{hints: hintOther, own: hintOther}
 	}
 	k.own &^= hintPlace | hintCity
 	if k.own&(hintEmail|hintIP|hintPostal) != 0 {

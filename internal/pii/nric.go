@@ -8,12 +8,6 @@ func (s *scanner) nricJoined(w, i int) bool {
 	return s.nric(w, 0)
 }
 
-// nricWide recognises one whose letter before the digits at i is full-width.
-func (s *scanner) nricWide(i int) bool {
-	r, w := utf8.DecodeLastRuneInString(s.text[s.lastEnd:i])
-	return r >= 'Ａ' && r <= 'ｚ' && s.nricJoined(i-w, i)
-}
-
 // nricSpaced recognises one whose letter stands apart from the digits of group g.
 func (s *scanner) nricSpaced(g int, c *leftContext) bool {
 	t := s.text

@@ -77,7 +77,7 @@ func (s *scanner) lettered(i int) bool {
 	t := s.text
 	w := begins(t, i, max(s.lastEnd, i-maxLabel), isLetter)
 	if w == i {
-		s.nricWide(i)
+		s.wide(i)
 		return false
 	}
 	if s.joinedBefore(w) {
@@ -93,7 +93,28 @@ func (s *scanner) lettered(i int) bool {
 			return false
 		}
 	}
-	return i-w > 1 && words.of(t[w:i])&(hintPhone|hintCard|hintSSN|hintPostal|hintBlock) != 0
+	if i-w > 1 && words.of(t[w:i])&(hintPhone|hintCard|hintSSN|hintPostal|hintBlock) != 0 {
+		s.labelEnd = i
+		return true
+	}
+	return false
+}
+
+// wide handles a number that full-width letters run into.
+func (s *scanner) wide(i int) {
+	const width = len("Ａ")
+	t := s.text
+	if i-width < s.lastEnd {
+		return
+	}
+	if _, w := letterAt(t, i-width); w != width {
+		return
+	}
+	if !s.nricJoined(i-width, i) && i-2*width >= s.lastEnd {
+		if _, w := letterAt(t, i-2*width); w == width && !s.joinedBefore(i-2*width) {
+			s.iban(i - 2*width)
+		}
+	}
 }
 
 // leadOf looks at what stands before group g. Groups before claimed belong to findings.
@@ -149,7 +170,7 @@ func (s *scanner) leadOfRun(i int) lead {
 
 func (s *scanner) edgeBefore(i int) edge {
 	t := s.text
-	if i == s.lastEnd || escaped(t, i) {
+	if i == s.lastEnd || i == s.labelEnd || escaped(t, i) {
 		return edgeOpen
 	}
 	c := t[i-1]

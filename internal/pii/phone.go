@@ -264,7 +264,7 @@ func (s *scanner) national(p call) int {
 	if r.digits[first] != '0' && !bracketed || r.digits[first] == '0' && r.n-p.g > 1 && first+1 < maxDigits && r.digits[first+1] == '0' {
 		return 0
 	}
-	if p.ctx.other && !p.before || p.lead.crowded {
+	if !p.before && (p.ctx.other || r.is(p.g, 3, 2, 4)) || p.lead.crowded {
 		return 0
 	}
 	total, best := 0, 0
@@ -308,7 +308,7 @@ func (s *scanner) called(p call) int {
 		k++
 	}
 	for ; k > 0 && total >= minPhone-1; k-- {
-		if s.endsPhone(&p, p.g + k - 1) {
+		if s.endsPhone(&p, p.g+k-1) {
 			break
 		}
 		total -= r.groups[p.g+k-1].size

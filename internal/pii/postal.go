@@ -1,16 +1,22 @@
 package pii
 
+import "strings"
+
 // postal recognises postal codes, which are only digits without the words or the address beside them.
 func (s *scanner) postal(g int, l lead) int {
 	r := &s.run
 	gr := &r.groups[g]
-	if gr.size > 7 || gr.size < 3 && (gr.size < 2 || g+1 == r.n) || l.plus || l.edge != edgeOpen && l.edge != edgeKeyed {
+	if gr.size > 7 || gr.size < 3 && (gr.size < 2 || g+1 == r.n) || l.plus ||
+		l.edge != edgeOpen && l.edge != edgeKeyed && !(l.open && l.edge == edgeJoined) {
 		return 0
 	}
 	if gr.size == 6 && r.glued(g) == 1 && s.closes(g) && sector(r.value(g)) {
 		if start := s.singaporeBefore(gr.start); start >= 0 && s.right(gr.end)&hintUnit == 0 {
 			return s.addPostal(g, 1, start, gr.end, rulePostalSG, reasonContextBefore)
 		}
+	}
+	if l.edge == edgeJoined {
+		return 0 // only S(560123) may touch a letter
 	}
 	if s.near(l.start)&hintPostal != 0 {
 		if k, end := s.postalGroups(g); k > 0 {
@@ -152,7 +158,7 @@ func (s *scanner) postcode(w int) bool {
 // postcodeEnd returns the end of a code of letters and digits at i, 0 where there is none.
 func postcodeEnd(t string, i int) int {
 	var shape [7]byte
-	n, gap := 0, -1
+	n, gap, start := 0, -1, i
 	for ; i < len(t) && n < len(shape); i++ {
 		switch c := t[i]; {
 		case is(c, isDigit):
@@ -167,10 +173,28 @@ func postcodeEnd(t string, i int) int {
 		}
 		n++
 		if (gap < 0 || gap == n-3) && isPostcode(string(shape[:n])) && !joinedAfter(t, i+1) {
+			if shape[n-1] == 'A' && (!postalArea(t[start:]) || strings.IndexByte("CIKMOV", t[i]&^0x20) >= 0 || strings.IndexByte("CIKMOV", t[i-1]&^0x20) >= 0) {
+				return 0
+			}
 			return i + 1
 		}
 	}
 	return 0
+}
+
+// ukAreas are the letters that a code of the United Kingdom may begin with.
+const ukAreas = " AB AL B BA BB BD BH BL BN BR BS BT CA CB CF CH CM CO CR CT CV CW DA DD DE DG DH DL DN DT DY E EC EH EN EX FK FY G GL GU " +
+	"GY HA HD HG HP HR HS HU HX IG IM IP IV JE KA KT KW KY L LA LD LE LL LN LS LU M ME MK ML N NE NG NN NP NR NW OL OX PA PE PH PL PO PR " +
+	"RG RH RM S SA SE SG SK SL SM SN SO SP SR SS ST SW SY TA TD TF TN TQ TR TS TW UB W WA WC WD WF WN WR WS WV YO ZE "
+
+func postalArea(code string) bool {
+	n := ends(code, 0, isLetter)
+	for i := 0; i+n+2 <= len(ukAreas); i++ {
+		if ukAreas[i] == ' ' && ukAreas[i+n+1] == ' ' && sameFold(ukAreas[i+1:i+1+n], code[:n]) {
+			return true
+		}
+	}
+	return false
 }
 
 func isPostcode(shape string) bool {

@@ -24,8 +24,9 @@ type scanner struct {
 	queue      [queueSize]hit
 	head, size int
 
-	pemEnd int // where the last line of a PEM block was found; -1 where there is none ahead
-	run    run
+	labelEnd int // a label touches the number that begins here
+	pemEnd   int // where the last line of a PEM block was found; -1 where there is none ahead
+	run      run
 
 	context    leftContext // of the run, if runContext
 	runContext bool
@@ -35,7 +36,7 @@ type scanner struct {
 func (s *scanner) reset(text string, key hint) {
 	s.text, s.key = text, key
 	s.pos, s.floor, s.lastEnd, s.lastEntity = 0, 0, 0, 0
-	s.head, s.size, s.pemEnd = 0, 0, 0
+	s.head, s.size, s.pemEnd, s.labelEnd = 0, 0, 0, 0
 }
 
 // next returns the next finding that nothing can change any more.

@@ -65,14 +65,14 @@ func (s *scanner) dialled(p call, k int) bool {
 	if r.groups[p.g+1].sep == sepDot && d[0] != '8' && d[0] != '9' {
 		return false
 	}
-	return !p.lead.crowded && !s.numberFollows(p.g+k)
+	return !p.lead.crowded && (!s.numberFollows(p.g+k) || p.g+k < r.n && singaporean(r.digits[r.groups[p.g+k].first]))
 }
 
 // numberFollows says whether another number stands one space behind what ends before group g, or did before it was masked.
 func (s *scanner) numberFollows(g int) bool {
 	r := &s.run
 	if g < r.n {
-		return r.groups[g].size >= 3 && r.groups[g].sep == sepSpace && !singaporean(r.digits[r.groups[g].first])
+		return r.groups[g].size >= 3 && r.groups[g].sep == sepSpace
 	}
 	e, _, ok := tagAt(s.text, r.end+1)
 	return ok && s.text[r.end] == ' ' && (e == Phone || e == Card || e == SSN || e == IP || e == Postal || e == Address)

@@ -23,7 +23,7 @@ func (s *scanner) ssn(g int, l lead, c *leftContext) int {
 		}
 	case k != 3 || !validSSN(r.text(g, k)) || c.other:
 		return 0
-	case r.groups[g+1].sep != sepDash && (l.crowded || c.has(hintPhone|hintCard|hintBank)):
+	case r.groups[g+1].sep != sepDash && (l.crowded || s.numberFollows(g+k) || c.has(hintPhone|hintCard|hintBank)):
 		return 0
 	}
 	s.add(h)
