@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/parley-llm/parley/internal/audit"
@@ -187,11 +188,22 @@ func conversationWindow(c *conn, owner string, p chat.Page) (window, error) {
 		if err != nil {
 			return key{}, err
 		}
-		if !found {
+		k := key{}
+		if found {
+			k = key{time: q.getInt(), num: q.getInt()}
+			q.reset()
+		}
+		switch placed := id == p.After && !p.AfterActivity.IsZero(); {
+		case placed:
+			k.time = p.AfterActivity.UnixMilli()
+			if !found && p.Desc {
+				// Of those of the same millisecond one may come twice, and none is left out.
+				k.num = math.MaxInt64
+			}
+		case !found:
 			return key{}, invalidCursor()
 		}
-		defer q.reset()
-		return key{time: q.getInt(), num: q.getInt()}, nil
+		return k, nil
 	})
 }
 

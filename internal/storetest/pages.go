@@ -158,6 +158,28 @@ var pageCases = []testCase{
 		}
 		checkPages(w, want, w.conversationPage)
 	}},
+	{"a page goes on from where its last conversation stood, also when that has moved or is gone", func(w *world) {
+		first, second, third := w.conversation(), w.conversation(), w.conversation()
+		for _, desc := range []bool{true, false} {
+			want := []string{first.ID}
+			if !desc {
+				want = []string{third.ID}
+			}
+			p := chat.Page{Limit: 10, Desc: desc, After: second.ID, AfterActivity: second.UpdatedAt}
+			got, _, err := w.conversationPage(p)
+			w.ok(err)
+			w.equal(got, want)
+		}
+		w.ok(w.AppendItems(w.ctx, owner, second.ID, "", w.messages(1)))
+		p := chat.Page{Limit: 10, Desc: true, After: second.ID, AfterActivity: second.UpdatedAt}
+		got, _, err := w.conversationPage(p)
+		w.ok(err)
+		w.equal(got, []string{first.ID})
+		w.ok(w.DeleteConversation(w.ctx, owner, second.ID, 0))
+		got, _, err = w.conversationPage(p)
+		w.ok(err)
+		w.equal(got, []string{first.ID})
+	}},
 	{"an item, an edit and a turn make a conversation the most active one", func(w *world) {
 		first, second := w.conversation(w.messages(1)...), w.conversation(w.messages(1)...)
 		newest := func(want chat.Conversation) {
