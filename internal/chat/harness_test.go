@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"iter"
 	"log/slog"
 	"path/filepath"
@@ -220,7 +219,7 @@ func (w *world) open() {
 	w.t.Helper()
 	now := time.Now
 	newID := chat.NewID(now)
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	store, err := sqlite.Open(w.t.Context(), sqlite.Options{Path: w.path, Now: now, NewID: newID, Log: log})
 	if err != nil {
 		w.t.Fatal(err)
@@ -306,7 +305,7 @@ func (w *world) records(conv string) []audit.Record {
 }
 
 // verify closes the store and proves its audit log.
-func (w *world) verify() audit.Report {
+func (w *world) verify() {
 	w.t.Helper()
 	if err := w.store.Close(); err != nil {
 		w.t.Fatal(err)
@@ -318,7 +317,6 @@ func (w *world) verify() audit.Report {
 	if !report.OK {
 		w.t.Errorf("the audit log does not verify: %+v", report.Findings)
 	}
-	return report
 }
 
 // read collects a run's events until its end.

@@ -3,6 +3,7 @@ package chat
 import (
 	"crypto/rand"
 	"encoding/base32"
+	"encoding/binary"
 	"time"
 )
 
@@ -25,11 +26,8 @@ var idAlphabet = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadd
 func NewID(now func() time.Time) func(prefix string) string {
 	return func(prefix string) string {
 		var raw [16]byte
-		ms := uint64(now().UnixMilli()) //nolint:gosec // the clock stands after 1970
-		for i := range 6 {
-			raw[i] = byte(ms >> (40 - 8*i))
-		}
-		_, _ = rand.Read(raw[6:]) // documented never to fail
+		binary.BigEndian.PutUint64(raw[:8], uint64(now().UnixMilli())<<16) // the upper 48 bits
+		_, _ = rand.Read(raw[6:])                                          // documented never to fail
 		dst := make([]byte, 0, len(prefix)+26)
 		return string(idAlphabet.AppendEncode(append(dst, prefix...), raw[:]))
 	}

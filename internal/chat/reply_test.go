@@ -73,8 +73,10 @@ response.content_part.done msg_1 0.1 refusal "no"
 response.output_item.done 0 msg_1 completed [{"type":"output_text","text":"Well"},{"type":"refusal","refusal":"no"}]`},
 		{"two tool calls whose arguments come interleaved, after text", []llm.Event{
 			llm.TextDelta{Text: "Looking"},
-			llm.ToolCallStarted{Index: 0, CallID: "call_a", Name: "weather"}, llm.ToolCallDelta{Index: 0, Arguments: `{"c":`},
-			llm.ToolCallStarted{Index: 1, CallID: "call_b", Name: "time"}, llm.ToolCallDelta{Index: 1, Arguments: `{}`},
+			llm.ToolCallStarted{Index: 0, CallID: "call_a", Name: "weather"},
+			llm.ToolCallDelta{Index: 0, Arguments: `{"c":`},
+			llm.ToolCallStarted{Index: 1, CallID: "call_b", Name: "time"},
+			llm.ToolCallDelta{Index: 1, Arguments: `{}`},
 			llm.ToolCallDelta{Index: 0, Arguments: `1}`},
 			llm.ToolCallDelta{Index: 7, Arguments: "of a call that never began"},
 		}, `

@@ -32,10 +32,7 @@ func (s *scanner) address(g int, l lead) int {
 		h = s.dwelling(ws, end)
 	}
 	if h.end == 0 {
-		h = s.streetAfter(g, l, end)
-	}
-	if h.end == 0 && before&(hintOther|hintUnit|hintFiller) == 0 && g == last {
-		h = s.streetBefore(l.start, end)
+		h = s.streetAround(g, l, last, end, before)
 	}
 	if h.end == 0 || s.joinedBefore(h.start) {
 		return 0
@@ -46,6 +43,18 @@ func (s *scanner) address(g int, l lead) int {
 	}
 	s.add(h)
 	return r.within(g, h.end)
+}
+
+// streetAround looks for a street behind the number, then for one before it, and then for a name behind it that only the
+// words before make a street.
+func (s *scanner) streetAround(g int, l lead, last, end int, before hint) hit {
+	after, sure := s.streetAfter(g, l, end)
+	if !sure && before&(hintOther|hintUnit|hintFiller) == 0 && g == last {
+		if h := s.streetBefore(l.start, end); h.end > 0 {
+			return h
+		}
+	}
+	return after
 }
 
 // nearby says whether only a space, a dot or a # stands between a word and its number.
@@ -90,10 +99,10 @@ func (s *scanner) house(g int) (last, end int) {
 }
 
 // streetAfter recognises a house number with a street behind it.
-func (s *scanner) streetAfter(g int, l lead, end int) hit {
+func (s *scanner) streetAfter(g int, l lead, end int) (h hit, sure bool) {
 	t := s.text
 	if end+2 >= len(t) || t[end] != ' ' && t[end] != ',' && t[end] != 0xC2 {
-		return hit{}
+		return hit{}, false
 	}
 	st, ok := readStreet(t, end, false)
 	var c leftContext
@@ -101,32 +110,34 @@ func (s *scanner) streetAfter(g int, l lead, end int) hit {
 	case ok && st.kind&hintStreet != 0:
 	case ok:
 		if c = s.left(l.start); !c.has(hintAddress|hintPlace) && (st.kind == 0 || !s.addressEnds(st.end)) {
-			return hit{}
+			return hit{}, false
 		}
 	default:
 		if st, ok = readStreet(t, end, true); !ok || st.kind&hintStreet == 0 {
-			return hit{}
+			return hit{}, false
 		}
 		if c = s.left(l.start); !c.has(hintAddress | hintPlace) {
-			return hit{}
+			return hit{}, false
 		}
 	}
 	switch {
 	case st.kind&hintStreet != 0:
 		if v := s.run.value(g); v >= 1900 && v < 2100 && !st.number {
 			if c = s.left(l.start); !c.has(hintAddress) {
-				return hit{}
+				return hit{}, false
 			}
 		}
+	case st.kind == 0 && (!st.named || t[end] == ','):
+		return hit{}, false
 	case st.kind == 0 && st.number && c.has(hintAddress|hintPlace):
 	case st.kind == 0 && !(c.has(hintAddress) && s.addressEnds(st.end)):
-		return hit{}
+		return hit{}, false
 	}
-	h := hit{start: l.start, end: st.end, entity: Address, rule: ruleAddressStreet, score: 75, reasons: reasonShape}
+	h = hit{start: l.start, end: st.end, entity: Address, rule: ruleAddressStreet, score: 75, reasons: reasonShape}
 	if c.has(hintAddress | hintPlace) {
 		h.reasons |= reasonContextBefore
 	}
-	return h
+	return h, st.kind != 0
 }
 
 // addressEnds says whether the text goes on behind i as it does behind a street.
@@ -151,9 +162,9 @@ func (s *scanner) streetBefore(start, end int) hit {
 	if start == floor || t[start-1] != ' ' {
 		return hit{}
 	}
-	i, from, names := start, 0, 0
+	i, from, names := start, -1, 0
 	known := false
-	for n := 0; n < maxStreetWords-1 && from == 0; n++ {
+	for n := 0; n < maxStreetWords-1 && from < 0; n++ {
 		ws, we := s.wordBefore(i, floor)
 		if ws == we || i-we > 2 || i-we == 2 && t[we] != '.' {
 			break
@@ -172,12 +183,12 @@ func (s *scanner) streetBefore(start, end int) hit {
 		case h&hintParticle == 0:
 			n = maxStreetWords
 		}
-		if known && from == 0 && upper && n > 0 && (n == maxStreetWords-2 || !s.nameBefore(ws, floor)) {
+		if known && from < 0 && upper && n > 0 && (n == maxStreetWords-2 || !s.nameBefore(ws, floor)) {
 			from = ws
 		}
 		i = ws
 	}
-	if from == 0 || !known || s.right(end)&hintUnit != 0 {
+	if from < 0 || !known || s.right(end)&hintUnit != 0 {
 		return hit{}
 	}
 	if w, _ := s.wordBefore(start, floor); w > from && words.of(t[w:nameEnd(t, w)])&hintStreet != 0 {
@@ -233,7 +244,7 @@ func (s *scanner) dwelling(w, end int) hit {
 	case s.afterAddress(w):
 		h.reasons |= reasonNearAddress
 	case folds(t, w, "apt") || folds(t, w, "apartment"):
-	case is(t[w], isUpper) && s.addressEnds(end) && (folds(t, w, "suite") || folds(t, w, "flat") || folds(t, w, "ste")):
+	case is(t[w], isUpper) && s.addressEnds(end) && s.lineBegins(w) && (folds(t, w, "suite") || folds(t, w, "flat") || folds(t, w, "ste")):
 	default:
 		if c := s.left(w); !is(t[w], isUpper) || !c.has(hintAddress) {
 			return hit{}
@@ -241,6 +252,27 @@ func (s *scanner) dwelling(w, end int) hit {
 		h.reasons |= reasonContextBefore
 	}
 	return h
+}
+
+// lineBegins says whether i stands at the beginning of a line or behind a comma.
+func (s *scanner) lineBegins(i int) bool {
+	for i > s.lastEnd && s.text[i-1] == ' ' {
+		i--
+	}
+	return i == s.lastEnd || s.text[i-1] == '\n' || s.text[i-1] == ',' || s.text[i-1] == '>'
+}
+
+// basement recognises a unit below ground, #B1-03, whose letter stands at w.
+func (s *scanner) basement(w int) bool {
+	if w-1 < s.lastEnd || s.text[w]|0x20 != 'b' {
+		return false
+	}
+	end := unitEnd(s.text, w-1)
+	if end == 0 {
+		return false
+	}
+	s.add(hit{start: w - 1, end: end, entity: Address, rule: ruleAddressUnit, score: 80, reasons: reasonShape})
+	return true
 }
 
 // box recognises P.O. Box 123, PSC 0413, Box 8144 and Unit 1293 Box 4311.

@@ -44,7 +44,6 @@ func (s *scanner) urlCredentials(i int) {
 		return
 	}
 	s.add(hit{start: i, end: at, entity: APIKey, rule: ruleURLCredentials, score: 96, reasons: reasonShape})
-	s.floor = at // what stands before the @ is no part of an e-mail address
 }
 
 // botToken recognises a Telegram bot's token around the colon at i.
@@ -117,7 +116,7 @@ func (s *scanner) assignment(i int) {
 		return
 	}
 	start, end, quoted := value(t, i+1)
-	if start == end || !secretValue(t[start:end], kind, quoted || lineEnds(t, end)) {
+	if start == end || !secretValue(t[start:end], kind, quoted || lineEnds(t, end), quoted) {
 		return
 	}
 	s.add(hit{start: start, end: end, entity: APIKey, rule: ruleAssignment, score: 85, reasons: reasonContextBefore})
@@ -161,8 +160,8 @@ func value(t string, i int) (start, end int, quoted bool) {
 		return i + 1, limit, false
 	}
 	j := i
-	for j < limit && !isSpace(t[j]) && strings.IndexByte(",;\"'`<>)}]&|\\", t[j]) < 0 {
-		if t[j] == '[' && strings.HasPrefix(t[j:], tagOpen) {
+	for j < limit && !isSpace(t[j]) && strings.IndexByte(",;\"'`<>)}]|\\", t[j]) < 0 {
+		if t[j] == '[' && strings.HasPrefix(t[j:], tagOpen) || t[j] == '&' && parameter(t, j+1) {
 			break
 		}
 		j++
@@ -171,6 +170,12 @@ func value(t string, i int) (start, end int, quoted bool) {
 		j--
 	}
 	return i, j, false
+}
+
+// parameter says whether the next parameter of a query begins at i.
+func parameter(t string, i int) bool {
+	n := ends(t, i, isToken)
+	return n > i && n-i <= maxName && n < len(t) && t[n] == '='
 }
 
 // lineEnds says whether the line ends behind i.
@@ -182,27 +187,41 @@ func lineEnds(t string, i int) bool {
 }
 
 // secretValue tells a value from a type, a placeholder and a sentence. whole says that nothing follows it.
-func secretValue(v string, kind secrecy, whole bool) bool {
+func secretValue(v string, kind secrecy, whole, quoted bool) bool {
 	const shortest, shortestToken = 4, 8
 	if len(v) < shortest || strings.IndexByte("$<{%*([", v[0]) >= 0 || words.of(v)&hintPlain != 0 || strings.Contains(v, tagOpen) {
 		return false
 	}
-	if strings.ContainsAny(v, "()") || folds(v, 0, "os.") || folds(v, 0, "process.") || folds(v, 0, "your") || folds(v, 0, "xxx") {
+	if strings.ContainsAny(v, "()[{") || folds(v, 0, "os.") || folds(v, 0, "process.") || folds(v, 0, "your") || folds(v, 0, "xxx") {
 		return false
 	}
 	if kind == secretToken {
-		return len(v) >= shortestToken && strings.IndexByte(v, ' ') < 0 && credential(v)
+		return len(v) >= shortestToken && strings.IndexByte(v, ' ') < 0 && !folds(v, 0, "0x") && credential(v) && certain(v)
 	}
 	if whole {
-		return strings.Count(v, " ") < 4
+		return strings.Count(v, " ") < 4 && (quoted || !selector(v))
 	}
-	return strings.IndexByte(v, ' ') < 0 && unlikeWord(v)
+	return strings.IndexByte(v, ' ') < 0 && unlikeWord(v) && !selector(v)
+}
+
+// selector says whether a value is a name in a program, with dots between its parts: cfg.Password.
+func selector(v string) bool {
+	dots := 0
+	for i := range len(v) {
+		switch {
+		case v[i] == '.':
+			dots++
+		case !is(v[i], isLetter) && v[i] != '_':
+			return false
+		}
+	}
+	return dots > 0
 }
 
 // unlikeWord says whether a value has what passwords have and words do not.
 func unlikeWord(v string) bool {
 	for i := range len(v) {
-		if c := v[i]; is(c, isDigit) || i > 0 && is(c, isUpper) || strings.IndexByte("!@#$%^&*_+=~/", c) >= 0 {
+		if c := v[i]; is(c, isDigit) || i > 0 && is(c, isUpper) || strings.IndexByte("!@#$%^&*+=~/", c) >= 0 {
 			return true
 		}
 	}
@@ -238,7 +257,7 @@ func (s *scanner) passwordIs(i int) {
 	if start == end || end-start > 2*maxName || strings.IndexByte("=:", t[j]) >= 0 {
 		return
 	}
-	if v := t[start:end]; !secretValue(v, secretAlways, false) && !(quoted && secretValue(v, secretAlways, true)) {
+	if v := t[start:end]; !secretValue(v, secretAlways, quoted, quoted) {
 		return
 	}
 	s.add(hit{start: start, end: end, entity: APIKey, rule: rulePassword, score: 75, reasons: reasonContextBefore})

@@ -91,7 +91,10 @@ func (s *scanner) near(pos int) hint {
 		}
 		i = start
 	}
-	if i <= leftWindow && floor == 0 {
+	switch {
+	case floor == s.lastEnd && floor > 0 && s.lastEntity == Postal && s.isList(floor, pos):
+		return hintPostal
+	case pos <= leftWindow && floor == 0:
 		return s.key
 	}
 	return 0
@@ -174,7 +177,11 @@ func (s *scanner) hintOf(start, end int) hint {
 	}
 	for i := len(w) - 1; i > 0; i-- {
 		if is(w[i], isUpper) && is(w[i-1], isLower) {
-			return words.of(w[i:]) | words.of(w[:i])
+			h := words.of(w[i:])
+			if h&(hintNumber|hintFiller) != 0 {
+				h |= words.of(w[:i])
+			}
+			return h
 		}
 	}
 	if len(w) > 3 && w[len(w)-1]|0x20 == 's' {

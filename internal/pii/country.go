@@ -20,7 +20,7 @@ const callingCodes = `1:10-10 7:10-10 20:8-10 27:9-9 30:10-10 31:9-10 32:8-9 33:
 	996:9-9 998:9-9`
 
 // lengths is the least and the most digits behind a calling code.
-type lengths struct{ min, max uint8 }
+type lengths struct{ min, max int }
 
 var byCallingCode = makeCallingCodes()
 
@@ -28,7 +28,7 @@ func makeCallingCodes() (codes [1000]lengths) {
 	for f := range strings.FieldsSeq(callingCodes) {
 		code, span, _ := strings.Cut(f, ":")
 		least, most, _ := strings.Cut(span, "-")
-		codes[atoi(code)] = lengths{uint8(atoi(least)), uint8(atoi(most))}
+		codes[atoi(code)] = lengths{atoi(least), atoi(most)}
 	}
 	return codes
 }

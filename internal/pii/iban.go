@@ -13,9 +13,9 @@ const (
 
 var ibanLengths = makeIBANLengths()
 
-func makeIBANLengths() (l [26 * 26]uint8) {
+func makeIBANLengths() (l [26 * 26]int) {
 	for c := range strings.FieldsSeq(ibanCountries) {
-		l[countryIndex(c[0], c[1])] = uint8(atoi(c[2:]))
+		l[countryIndex(c[0], c[1])] = atoi(c[2:])
 	}
 	return l
 }
@@ -28,7 +28,7 @@ func (s *scanner) iban(w int) bool {
 	t := s.text
 	a, width := letterAt(t, w)
 	b, _ := letterAt(t, w+width)
-	want := int(ibanLengths[countryIndex(a, b)])
+	want := ibanLengths[countryIndex(a, b)]
 	if want == 0 {
 		return false
 	}

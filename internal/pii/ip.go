@@ -52,7 +52,7 @@ func (s *scanner) ipv6(i int) bool {
 		return false
 	}
 	end := p.end
-	if isAt(t, end, isAlnum) || end < len(t) && (t[end] == '_' || t[end] == ':' || t[end] == '.' && isAt(t, end+1, isDigit)) {
+	if isAt(t, end, isAlnum) || end < len(t) && (t[end] == '_' || t[end] == ':' || t[end] == '=' || t[end] == '.' && isAt(t, end+1, isDigit)) {
 		return false
 	}
 	if (p.groups < 2 || !p.digit) && !(end < len(t) && t[end] == '/' && isAt(t, end+1, isDigit)) {

@@ -55,7 +55,7 @@ func wordEnd(t string, i int) int {
 }
 
 func isStreetWord(w string) bool {
-	for _, s := range [...]string{"addr", "street", "adres", "direcc", "alamat"} {
+	for _, s := range [...]string{"addr", "street", "adre", "direcc", "alamat"} {
 		if folds(w, 0, s) {
 			return true
 		}
@@ -71,7 +71,7 @@ func (k keyInfo) whole(v string, found *Counts) (Entity, bool) {
 	if _, end, ok := tagAt(v, 0); ok && end == len(v) {
 		return 0, false
 	}
-	if k.secret != secretNo && secretValue(v, k.secret, true) {
+	if k.secret != secretNo && secretValue(v, k.secret, true, true) {
 		return APIKey, true
 	}
 	if k.own&(hintPostal|hintPhone|hintAddress) == 0 {

@@ -36,7 +36,7 @@ const (
 	hintKey              // a secret behind one of hintKeyOf
 	hintKeyOf            //
 	hintPlain            // a word that is no secret's value
-	hintNumberWord       // zero to nine
+	hintMonth            // of a date
 
 	hintPersonal = hintPhone | hintPhoneWeak | hintCard | hintBank | hintSSN | hintNRIC | hintIP | hintEmail | hintPostal |
 		hintCity | hintAddress | hintPlace
@@ -107,7 +107,7 @@ func fold(w string) (place uint32, mark uint8) {
 		h = uint64(w[0]|0x20) | uint64(w[n>>1]|0x20)<<8 | uint64(w[n-1]|0x20)<<16
 	}
 	h = (h + uint64(len(w))) * 0x9E3779B97F4A7C15
-	return uint32(h>>40) % lexiconSize, uint8(h>>32) | 1
+	return uint32(h>>40) % lexiconSize, uint8(h>>32&0xFF) | 1
 }
 
 func four(w string) uint64 {

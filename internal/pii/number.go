@@ -85,6 +85,9 @@ func (s *scanner) lettered(i int) bool {
 	}
 	switch i - w {
 	case 1:
+		if s.basement(w) {
+			return false
+		}
 		if s.nricJoined(w, i) || s.postalJoined(w, i) || s.postcode(w) {
 			return false
 		}

@@ -136,7 +136,7 @@ func (s *scanner) international(p call) int {
 		}
 	case !p.apart || len(d) < 9:
 		return 0
-	case d[0] == '0' && d[1] == '0' && d[2] != '0':
+	case d[0] == '0' && d[1] == '0' && d[2] != '0' && r.groups[p.g].size > 1:
 		prefix = 2
 	case string(d[:3]) == "011" && (r.groups[p.g].size == 3 || p.before):
 		prefix = 3
@@ -161,10 +161,10 @@ func (s *scanner) international(p call) int {
 			break
 		}
 		n := total - trunk
-		if n > 0 && n == int(want.max)+1 && r.nationalStarts(p.g, prefix+code) == '0' && trunk == 0 {
+		if n > 0 && n == want.max+1 && r.nationalStarts(p.g, prefix+code) == '0' && trunk == 0 {
 			n--
 		}
-		if n >= int(want.min) && n <= int(want.max) && total+code >= minPhone && s.endsPhone(&p, p.g+k-1) {
+		if n >= want.min && n <= want.max && total+code >= minPhone && s.endsPhone(&p, p.g+k-1) {
 			best = k
 			if want.max == want.min {
 				break
@@ -271,7 +271,7 @@ func (s *scanner) national(p call) int {
 	for k := 1; p.g+k <= r.n; k++ {
 		gr := &r.groups[p.g+k-1]
 		total += gr.size
-		if total > 11 || gr.size == 1 && !bracketed || gr.sep&sepSlash != 0 && k > 1 || k > 1 && r.date(p.g+k-1) > 0 {
+		if total > 11 || gr.size == 1 && !bracketed || k > 1 && (gr.sep&sepSlash != 0 || gr.open >= 0) || k > 1 && r.date(p.g+k-1) > 0 {
 			break
 		}
 		least := 9
@@ -285,10 +285,16 @@ func (s *scanner) national(p call) int {
 			best = k
 		}
 	}
-	if best == 0 || s.unitAfter(p, best) {
+	if best == 0 || s.unitAfter(p, best) || !p.before && r.goesOn(p.g, best) {
 		return 0
 	}
 	return s.addPhone(p, best, rulePhoneNational, 85)
+}
+
+// goesOn says whether k groups from g are the beginning of a longer row of groups alike: a table, a dump.
+func (r *run) goesOn(g, k int) bool {
+	next := g + k
+	return next < r.n && r.groups[next].sep == sepSpace && r.groups[next].size == r.groups[next-1].size
 }
 
 func (s *scanner) unitAfter(p call, k int) bool {

@@ -160,7 +160,7 @@ func TestCallingCodesAreUnambiguous(t *testing.T) {
 		if byCallingCode[code].max == 0 {
 			continue
 		}
-		if l := byCallingCode[code]; l.min == 0 || l.min > l.max || int(l.max) > maxPhone-1 {
+		if l := byCallingCode[code]; l.min == 0 || l.min > l.max || l.max > maxPhone-1 {
 			t.Errorf("+%d has %d to %d digits", code, l.min, l.max)
 		}
 		d := fmt.Appendf(nil, "%d23456789", code)

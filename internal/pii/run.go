@@ -119,11 +119,11 @@ func digitAt(t string, i int) (digit byte, width int) {
 	r, w := utf8.DecodeRuneInString(t[i:])
 	for _, zero := range [...]rune{0xFF10, 0x0660, 0x06F0, 0x0966} {
 		if r >= zero && r < zero+10 {
-			return byte('0' + r - zero), w
+			return '0' + byte((r-zero)&0xF), w
 		}
 	}
 	if r >= 0x1D7CE && r <= 0x1D7FF {
-		return byte('0' + (r-0x1D7CE)%10), w
+		return '0' + byte((r-0x1D7CE)%10), w
 	}
 	return 0, 0
 }

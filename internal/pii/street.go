@@ -10,6 +10,7 @@ const (
 	maxStreetWords  = 7
 	maxHouseDigits  = 5
 	maxStreetNumber = 4
+	shortestName    = 4
 )
 
 // street is what is read of a street's name behind a house number.
@@ -17,6 +18,7 @@ type street struct {
 	end     int
 	kind    hint // of the word that makes it a street
 	capital bool // a word of it begins with an upper-case letter
+	named   bool // and looks like a name
 	number  bool // a number ends it: Via Franscini 71
 }
 
@@ -47,6 +49,7 @@ func readStreet(t string, i int, relaxed bool) (st street, ok bool) {
 			first = hintStreetFirst
 		case upper:
 			st.capital = true
+			st.named = st.named || b-j >= shortestName && !is(t[b-1], isUpper) && h&(hintMonth|hintOther) == 0
 			lastName = b
 			if compound(t[j:b]) {
 				first |= hintStreet

@@ -48,7 +48,7 @@ func tokenPrefix(w string, joiner byte) bool {
 		switch w {
 		case "sk", "pk", "rk", "ghp", "gho", "ghu", "ghs", "ghr", "github", "whsec", "npm", "hf", "gsk", "r8", "dop", "doo",
 			"dor", "shpat", "shpca", "shppa", "shpss", "figd", "lin", "glsa", "glc", "dckr", "sntrys", "sntryu", "rubygems", "pul",
-			"sbp", "dp", "ntn", "secret", "fw", "EZAK", "EZTK", "FLWSECK", "live", "test", "access", "rnd", "csk", "apify", "vcp":
+			"sbp", "dp", "ntn", "fw", "EZAK", "EZTK", "FLWSECK", "rnd", "csk", "apify", "vcp":
 			return true
 		}
 	default:
@@ -199,10 +199,25 @@ func (s *scanner) bearer(i int) {
 	for end > start && t[end-1] == '.' {
 		end--
 	}
-	if !credential(t[start:end]) {
+	v := t[start:end]
+	if !credential(v) {
+		return
+	}
+	if c := s.left(i); !c.has(hintToken) && !certain(v) {
 		return
 	}
 	s.add(hit{start: start, end: end, entity: APIKey, rule: ruleBearer, score: 90, reasons: reasonContextBefore})
+}
+
+// certain says whether a credential cannot be a name in a program.
+func certain(v string) bool {
+	const longest = 20
+	for i := range len(v) {
+		if is(v[i], isDigit) || v[i] == '=' {
+			return true
+		}
+	}
+	return len(v) >= longest && strings.IndexByte(v, '.') < 0
 }
 
 // credential tells a token from a word: digits or padding in it, letters of both cases inside, or longer than words are.

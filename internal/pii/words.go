@@ -22,7 +22,7 @@ var wordLists = [...]struct {
 	{hintIP, `ip ips ipv ipv4 ipv6 ipaddr ipaddress host hosts server gateway subnet dns localhost loopback prefix
 		unspecified route cidr src dst connect connecting connection connected listen listening bind remote client`},
 	{hintEmail, `email emails mail mails mailto inbox gmail outlook hotmail yahoo 邮箱 電郵 电邮`},
-	{hintPostal, `postal postcode postcodes zip zips zipcode zipcodes postalcode plz pincode cap eircode cep postleitzahl
+	{hintPostal, `postal postcode postcodes zip zips zipcode zipcodes postalcode plz pincode eircode cep postleitzahl
 		邮编 郵編 邮政编码`},
 	{hintCity, `singapore singapura spore sg 新加坡`},
 	{hintAddress, `address addresses addr live lives lived living reside resides residing resident residence located location
@@ -34,7 +34,7 @@ var wordLists = [...]struct {
 	{hintOther, `order orders invoice invoices version versions ver v commit commits build builds ticket tickets issue issues
 		ref refs reference references tracking isbn issn serial sku part parts model item items transaction transactions txn txid
 		timestamp epoch unix date dates dated year years population case cases booking bookings confirmation hash hashes uuid guid
-		sha sha1 sha256 md5 checksum crc receipt receipts po batch lot error errors code row rows page pages uid gid pid id ids
+		sha sha1 sha256 md5 checksum crc receipt receipts po batch lot error errors row rows page pages uid gid pid id ids
 		offset revision rev release section chapter clause oid figure table equation article port ports bytes size
 		count counter total sum score seed nonce height width length quantity qty voucher coupon flight policy
 		shipment awb parcel product barcode ean upc gtin asin doi arxiv pmid job jobs task tasks request requests
@@ -51,7 +51,7 @@ var wordLists = [...]struct {
 		star stars lane way ways hard more other new of different big small good bad great google world
 		open closed high low fast slow free`},
 	{hintFiller, `is was are the a an my your his her our their its this that it at on to of as be for me us him them or and via
-		with i im am pls please now currently new old main current following below here just same also either
+		with i im am pls please now currently new old current following below here just same also either
 		still under using s t us code codes`},
 
 	{hintStreet, `street streets st str road rd avenue ave av avenues boulevard blvd crescent cres highway hwy parkway pkwy turnpike expressway freeway alley mews esplanade promenade causeway
@@ -65,10 +65,10 @@ var wordLists = [...]struct {
 		avon central north south east west estate estates edge end common commons burgs camp canyon cape center centre cliff
 		cliffs club corner corners course courts coves dam divide drives extension extensions falls ferry flat flats fork forks fort
 		freeway greens groves harbor harbors haven isle islands junctions key keys knolls lakes light lights loaf locks lodge mall
-		motorway neck parks passage pines plain points ports radial ramp ranch rapid ridges roads route rue skyway square squares
+		motorway neck parks passage pines plain points ports radial ramp ranch rapid ridges roads route skyway square squares
 		stravenue streams streets terrace underpass unions valleys views villages ville walks wall walls well wells`},
 	{hintStreetFirst, `jalan jln lorong lor kampong kg lebuh lengkok persiaran rue via viale vicolo piazza piazzetta corso calle
-		avenida avda avd paseo plaza plaça carrer rua travessa praça estrada largo ul ulica aleja os ulice rúa camino
+		avenida avda avd paseo plaza plaça carrer rua travessa praça estrada largo ul ulica aleja ulice rúa camino
 		carretera ronda strada stradă bulevardul rambla quai chemin allée allee impasse boulevard place route cours náměstí nám
 		leoforos odos οδός bukit tanjong upper`},
 	{hintParticle, `de la le les du des del della delle di da do dos das van von der den ten ter am im an zu zur zum of the and y e
@@ -83,15 +83,16 @@ var wordLists = [...]struct {
 	{hintSecret, `password passwords passwd passwort passphrase passcode pwd pswd psw secret secrets apikey apikeys secretkey
 		accesskey privatekey authtoken accesstoken refreshtoken clientsecret sharedsecret credential credentials userpass
 		masterkey encryptionkey signingkey authkey connectionkey 密码 密碼 пароль contraseña senha kennwort`},
-	{hintToken, `token tokens bearer jwt auth authorization cookie sessionid sig signature sas`},
+	{hintToken, `token tokens bearer jwt auth authorization cookie sessionid sas`},
 	{hintKey, `key keys`},
 	{hintKeyOf, `api access secret private auth encryption encrypt signing master account subscription service license ssh aws
-		azure openai anthropic stripe github gitlab google shared storage client consumer app admin server hmac primary secondary`},
+		azure openai anthropic stripe github gitlab google shared storage client consumer app admin server hmac`},
 	{hintPlain, `string str null none nil true false undefined text required optional any void bytes int integer number boolean bool
 		char varchar object array type value default empty missing invalid valid expired changed reset forgotten forgot hidden
 		unset redacted masked removed secret password token key username user and or not in on off yes no is was the a an please
 		must should has have can for from with your my new old same correct wrong incorrect strong weak field input form hash
 		hashed encrypted salt public private self this expr func function return const let var env os process getenv request req
 		config settings options args params data id name file path url unknown todo example placeholder`},
-	{hintNumberWord, `zero one two three four five six seven eight nine oh`},
+	{hintMonth, `january february march april may june july august september october november december jan feb mar apr jun jul aug
+		sep sept oct nov dec`},
 }
