@@ -257,6 +257,9 @@ func (s *scanner) passwordIs(i int) {
 	if start == end || end-start > 2*maxName || strings.IndexByte("=:", t[j]) >= 0 {
 		return
 	}
+	if _, _, ok := tagAt(t, end); ok {
+		return // the rest of it was masked before
+	}
 	if v := t[start:end]; !secretValue(v, secretAlways, quoted, quoted) {
 		return
 	}

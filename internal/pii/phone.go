@@ -285,16 +285,23 @@ func (s *scanner) national(p call) int {
 			best = k
 		}
 	}
-	if best == 0 || s.unitAfter(p, best) || !p.before && r.goesOn(p.g, best) {
+	if best == 0 || s.unitAfter(p, best) || !p.before && s.goesOn(p.g, best) {
 		return 0
 	}
 	return s.addPhone(p, best, rulePhoneNational, 85)
 }
 
-// goesOn says whether k groups from g are the beginning of a longer row of groups alike: a table, a dump.
-func (r *run) goesOn(g, k int) bool {
+// goesOn says whether k groups from g are the beginning of a longer row of pairs of digits: a table, a dump.
+func (s *scanner) goesOn(g, k int) bool {
+	r := &s.run
 	next := g + k
-	return next < r.n && r.groups[next].sep == sepSpace && r.groups[next].size == r.groups[next-1].size
+	if r.groups[next-1].size > 2 {
+		return false
+	}
+	if next < r.n {
+		return r.groups[next].sep == sepSpace && r.groups[next].size == r.groups[next-1].size
+	}
+	return s.numberFollows(next)
 }
 
 func (s *scanner) unitAfter(p call, k int) bool {
