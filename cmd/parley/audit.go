@@ -103,7 +103,7 @@ func printReport(cmd *cobra.Command, report audit.Report, asJSON bool) error {
 		}
 		_, _ = fmt.Fprintf(out, "%d records in %d chains: %d findings\n", report.Records, report.Chains, len(report.Findings)+report.Omitted)
 		if len(report.Open) > 0 {
-			_, _ = fmt.Fprintf(out, "%d chains are open (%d calls without an outcome): a server is running, or stopped without a word\n", len(report.Open), report.Pending)
+			_, _ = fmt.Fprintf(out, "chains still open: %d, calls without an outcome: %d (normal beside a running server; otherwise its next start settles them)\n", len(report.Open), report.Pending)
 		}
 	}
 	if !report.OK {

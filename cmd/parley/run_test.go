@@ -169,3 +169,7 @@ func TestVerifyingAFileThatIsNotThereFails(t *testing.T) {
 		t.Errorf("files were made: %v", entries)
 	}
 }
+
+func TestADefaultModelThatNobodyOffersIsRefusedAtStart(t *testing.T) {
+	parley(t, []string{"PARLEY_ADDR=127.0.0.1:0", "PARLEY_MODEL=gpt-9"}).expect(t, exitFailed, "PARLEY_MODEL", "OPENAI_API_KEY")
+}
