@@ -90,11 +90,12 @@ func interrupted() *fault.Error {
 	return fault.New(fault.Unavailable, "interrupted", "The server stopped before the answer was finished. What had come was kept; ask again.")
 }
 
-// logFailure says in the log why a model failed, without a word of what it said.
+// logFailure says in the log why a model failed, without a word of what it said: the cause is left out, because errors of
+// the network layers may quote the upstream.
 func (s *Service) logFailure(r *Response, err *llm.Error) {
 	s.Log.Warn("a model call failed",
 		slog.String("response_id", r.ID), slog.String("request_id", r.RequestID), slog.String("provider", r.Provider), slog.String("host", r.Host),
-		slog.String("code", err.Fault.Code), slog.Int("http_status", err.HTTPStatus), slog.Int("attempts", r.Attempts), slog.Any("cause", err.Fault.Err))
+		slog.String("code", err.Fault.Code), slog.Int("http_status", err.HTTPStatus), slog.Int("attempts", r.Attempts))
 }
 
 // setUsage puts what the answer cost on its last message, where a reader of messages looks for it.
