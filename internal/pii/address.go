@@ -4,7 +4,8 @@ package pii
 func (s *scanner) address(g int, l lead) int {
 	r := &s.run
 	gr := &r.groups[g]
-	if gr.size > maxHouseDigits || l.plus || l.edge == edgePriced || l.edge == edgeJoined || l.edge == edgeDotted && !s.labelled(l.start) {
+	if gr.size > maxHouseDigits || l.plus || l.edge == edgePriced || l.edge == edgeJoined ||
+		(l.edge == edgeDotted || l.edge == edgeSlashed || l.edge == edgeHyphened) && (g > 0 || !s.labelled(l.start)) {
 		return 0
 	}
 	if l.edge == edgeHashed && g == 0 {

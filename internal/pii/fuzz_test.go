@@ -3,6 +3,7 @@ package pii
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 )
 
@@ -14,6 +15,9 @@ var seeds = []string{
 	"-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----", "postgres://user:pa55word@db/x", `{"a":"{\"phone\":\"91234567\"}"}`,
 	"Blk 1 #05-12 S(560123) 12 Jalan Besar, 56 rue La Boétie, Hauptstraße 5", "0065 9123-4567x12 (212) 555-0134 1-800-555-0199",
 	"GB29NWBK60161331926819 4111-1111-1111-1111 078-05-1123 0044 20 7946 0958", "pwd: 'x y z' password is hunter2! Bearer abc123def",
+	// Texts that once became another when they were masked again.
+	"80000001Blk 0", "8000 0001 0012 00 0000000", "S010000K0AA 0", "80000001 0 K0", "0.0.0.0-0100 00000", "01000 0000:A::0",
+	"pAsswd \"BeArer 00000000", "80000100)0100 00000", "(010)000000 0 1.200 200 0000", "pwd 000=" + strings.Repeat("0", 77), "S 010000/0 JAlAn0",
 }
 
 func FuzzAppendText(f *testing.F) {

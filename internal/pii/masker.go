@@ -28,7 +28,7 @@ func (m *Masker) Find(dst []Finding, text string) []Finding {
 
 // AppendText appends text to dst with every finding replaced by its tag, and adds to c what was masked; c may be nil.
 // Any bytes are allowed, and those outside of findings stay as they are. It takes linear time and allocates nothing but
-// what dst needs to grow. Masking its output again changes nothing.
+// what dst needs to grow. Its output can be masked again: what was masked stays, and nothing new is found.
 func (m *Masker) AppendText(dst []byte, text string, c *Counts) []byte {
 	s := scanner{text: text}
 	dst, found := s.mask(dst, c)

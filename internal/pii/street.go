@@ -71,7 +71,7 @@ func readStreet(t string, i int, relaxed bool) (st street, ok bool) {
 		}
 		j++
 	}
-	if n := houseEnd(t, j); n > 0 && first != 0 && (st.capital || first&hintStreetFirst != 0) && st.kind == 0 {
+	if n := numberAfter(t, j); n > 0 && first != 0 && (st.capital || first&hintStreetFirst != 0) && st.kind == 0 {
 		return street{end: n, kind: hintStreet, capital: true, number: true}, true
 	}
 	switch {
@@ -81,13 +81,21 @@ func readStreet(t string, i int, relaxed bool) (st street, ok bool) {
 		st.kind, st.end = hintStreet, streetTail(t, lastName)
 	case st.capital && lastName > 0:
 		st.end = lastName
-		if n := houseEnd(t, j); n > 0 {
+		if n := numberAfter(t, j); n > 0 {
 			st.end, st.number = n, true
 		}
 	default:
 		return st, false
 	}
 	return st, true
+}
+
+// numberAfter returns the end of the house number that stands one space behind a street; 0 where there is none.
+func numberAfter(t string, i int) int {
+	if i == 0 || t[i-1] != ' ' {
+		return 0
+	}
+	return houseEnd(t, i)
 }
 
 // skipGap skips a comma and the spaces between a house number and the street.
