@@ -187,6 +187,18 @@ func TestOnlyConfigReadsTheEnvironment(t *testing.T) {
 	}
 }
 
+// zombiezen.com/go/sqlite 1.4.2 gives sqlite3_db_config fewer arguments than it reads: SQLite then writes to a stray address.
+func TestNobodyCallsSetDefensive(t *testing.T) {
+	for _, f := range files(t) {
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == "SetDefensive" {
+				t.Errorf("%s: this call corrupts memory, see docs/decisions/0002", f.fset.Position(sel.Pos()))
+			}
+			return true
+		})
+	}
+}
+
 func TestNothingHappensBeforeMain(t *testing.T) {
 	for _, f := range files(t) {
 		for _, decl := range f.ast.Decls {

@@ -322,9 +322,6 @@ func TestADamagedDatabaseIsNotReady(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.SetDefensive(false); err != nil {
-		t.Fatal(err)
-	}
 	for _, sql := range []string{"PRAGMA writable_schema = ON", "UPDATE sqlite_schema SET sql = replace(sql, 'active_response     TEXT', 'active_response     TEXT NOT NULL') WHERE name = 'conversations'"} {
 		if err := c.exec(c.prepare(sql)); err != nil {
 			t.Fatal(err)

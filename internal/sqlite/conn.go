@@ -38,9 +38,6 @@ func openConn(path string, flags sqlite.OpenFlags, more ...string) (*conn, error
 			return nil, errors.Join(fmt.Errorf("setting %s: %w", pragma, err), db.Close())
 		}
 	}
-	if err := db.SetDefensive(true); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
 	return c, nil
 }
 
