@@ -150,9 +150,13 @@ func (s *server) readBody(x *exchange, w http.ResponseWriter, r *http.Request, o
 	switch {
 	case errors.Is(err, errTooDeep):
 		return fault.Newf(fault.Invalid, codeTooDeep, "The body nests arrays and objects more than %d deep.", maxDepth)
+	case errors.Is(err, errTooMany):
+		return invalid(faults...)
 	case err != nil:
 		return malformed()
 	}
+	// huma knows a type by how it is written here alone.
+	r.Header.Set("Content-Type", jsonType)
 	x.body, x.faults = body, append(x.faults, faults...)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return nil

@@ -35,7 +35,9 @@ curl http://127.0.0.1:8000/api/conversations/$ID/responses -H 'Content-Type: app
   ` + "`x-should-retry`" + ` says whether the same request may succeed later.
 * **Versions**: a conversation and a message have an ` + "`ETag`" + `. ` + "`If-Match`" + ` makes a change conditional, ` + "`If-None-Match`" + ` a read.
 * Every answer has an ` + "`x-request-id`" + `: yours, if you send a sane one.
-* **Bodies** are JSON of at most 8 MiB. Fields that are not known, keys given twice and text that is not Unicode are refused.`
+* **Bodies** are JSON of at most 8 MiB. Fields that are not known, keys given twice and text that is not Unicode are refused.
+  A body holds at most 1,000 messages, parts of a content or tools, 1,000 keys in an object, 10,000 elements in any other array, 100,000 values
+  in all, 64 levels deep: more is a 422.`
 
 func (s *server) humaConfig() huma.Config {
 	cfg := huma.DefaultConfig("Parley", s.Version)

@@ -4,16 +4,26 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/fault"
 )
 
 const (
 	// maxDepth is how deep arrays and objects may lie in each other.
 	maxDepth = 64
+	// maxValues is how many values a body may hold in all, maxElements how many an array, maxKeys how many an object. What
+	// is refused for other reasons costs far more than to count: an error for every element.
+	maxValues   = 100_000
+	maxElements = 10_000
+	maxKeys     = 1_000
+	// maxListed is how many messages, parts of a content and tools there may be.
+	maxListed = chat.MaxCreateMessages
 	// maxFields bounds the list of what is wrong with a request.
 	maxFields = 32
 	// fewKeys is how many keys of an object are compared one by one before a map is made of them.
@@ -26,17 +36,19 @@ const (
 var (
 	errMalformed = errors.New("not valid JSON")
 	errTooDeep   = errors.New("nested too deeply")
+	errTooMany   = errors.New("too many values")
 )
 
 // scan reads a JSON text once and lists what a decoder would let pass in silence: keys given twice, NUL, lone surrogates,
-// invalid UTF-8, numbers beyond any range. Text that is not JSON at all is errMalformed.
+// invalid UTF-8, numbers beyond any range. Text that is not JSON at all is errMalformed. At the first array, object or text
+// that holds more than it may it ends with errTooMany, and the list says where.
 //
 // Locations name only keys that known has; at the first other one they end.
 func scan(data []byte, known names) ([]fault.Field, error) {
 	s := scanner{data: data, known: known}
 	s.space()
 	if err := s.value(0); err != nil {
-		return nil, err
+		return s.fields, err
 	}
 	s.space()
 	if s.pos != len(data) {
@@ -49,6 +61,7 @@ type scanner struct {
 	data   []byte
 	pos    int
 	known  names
+	values int
 	path   []step
 	keys   [][]byte
 	fields []fault.Field
@@ -63,6 +76,10 @@ type step struct {
 func (s *scanner) value(depth int) error {
 	if s.pos == len(s.data) {
 		return errMalformed
+	}
+	if s.values++; s.values > maxValues {
+		s.path = nil
+		return s.tooMany(maxValues, "values")
 	}
 	switch c := s.data[s.pos]; c {
 	case '"':
@@ -96,7 +113,10 @@ func (s *scanner) object(depth int) error {
 	if s.take('}') {
 		return nil
 	}
-	for {
+	for n := 0; ; n++ {
+		if n == maxKeys {
+			return s.tooMany(maxKeys, "keys")
+		}
 		s.space()
 		if s.pos == len(s.data) || s.data[s.pos] != '"' {
 			return errMalformed
@@ -156,7 +176,11 @@ func (s *scanner) array(depth int) error {
 	if s.take(']') {
 		return nil
 	}
+	most := s.mostElements()
 	for i := 0; ; i++ {
+		if i == most {
+			return s.tooMany(most, "elements")
+		}
 		s.space()
 		s.path = append(s.path, step{index: i})
 		if err := s.value(depth); err != nil {
@@ -171,6 +195,26 @@ func (s *scanner) array(depth int) error {
 			return errMalformed
 		}
 	}
+}
+
+// mostElements is how many elements the array at hand may have.
+func (s *scanner) mostElements() int {
+	switch n := len(s.path); {
+	case n == 1 && s.path[0].is("messages", "prompt", "content", "tools"),
+		n == 3 && s.path[0].is("messages", "prompt") && s.path[2].is("content"):
+		return maxListed
+	default:
+		return maxElements
+	}
+}
+
+func (s step) is(keys ...string) bool { return slices.Contains(keys, string(s.key)) }
+
+// tooMany says of the value at hand that it holds more than it may. It says so alone: what else is wrong may be much.
+func (s *scanner) tooMany(most int, what string) error {
+	s.fields = nil
+	s.report(fmt.Sprintf("expected at most %d %s", most, what))
+	return errTooMany
 }
 
 // text reads a string and returns what stands in it, decoded only if it has escapes.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/parley-llm/parley/internal/fault"
 )
 
 var knownNames = names{"body": {}, "messages": {}, "content": {}, "metadata": {}}
@@ -63,6 +65,46 @@ func TestScanRefusesWhatIsNoJSON(t *testing.T) {
 	}
 }
 
+func TestScanCountsWhatABodyHolds(t *testing.T) {
+	list := func(n int, one string) string { return "[" + strings.TrimSuffix(strings.Repeat(one+",", n), ",") + "]" }
+	keys := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `,"k%d":1`, i)
+		}
+		return "{" + strings.TrimPrefix(b.String(), ",") + "}"
+	}
+	known := names{"body": {}, "messages": {}, "prompt": {}, "content": {}, "tools": {}, "metadata": {}}
+	for _, test := range []struct {
+		frame, location, what string
+		most                  int
+		fill                  func(n int) string
+	}{
+		{`{"messages":%s}`, "body.messages", "elements", 1000, func(n int) string { return list(n, "{}") }},
+		{`{"prompt":%s}`, "body.prompt", "elements", 1000, func(n int) string { return list(n, "{}") }},
+		{`{"tools":%s}`, "body.tools", "elements", 1000, func(n int) string { return list(n, "{}") }},
+		{`{"role":"user","content":%s}`, "body.content", "elements", 1000, func(n int) string { return list(n, "{}") }},
+		{`{"messages":[{},{"content":%s}]}`, "body.messages[1].content", "elements", 1000, func(n int) string { return list(n, "{}") }},
+		{`{"prompt":[{"content":%s}]}`, "body.prompt[0].content", "elements", 1000, func(n int) string { return list(n, "{}") }},
+		{`{"content":[{"content":%s}]}`, "body.content[0].content", "elements", 10_000, func(n int) string { return list(n, "0") }},
+		{`{"secret":%s}`, "body", "elements", 10_000, func(n int) string { return list(n, "0") }},
+		{`%s`, "body", "elements", 10_000, func(n int) string { return list(n, "0") }},
+		{`%s`, "body", "keys", 1000, keys},
+		{`{"messages":[{"metadata":%s}]}`, "body.messages[0].metadata", "keys", 1000, keys},
+		// Eleven arrays, whose ten thousand elements each would fit.
+		{`[` + strings.Repeat(list(9_999, "0")+",", 9) + `%s,[]]`, "body", "values", 100_000, func(n int) string { return list(n-9*10_000-3, "0") }},
+	} {
+		if fields, err := scan(fmt.Appendf(nil, test.frame, test.fill(test.most)), known); err != nil || len(fields) > 0 {
+			t.Errorf("%.40s: %d %s are refused: %v %v", test.frame, test.most, test.what, fields, err)
+		}
+		fields, err := scan(fmt.Appendf(nil, test.frame, test.fill(test.most+1)), known)
+		want := fault.Field{Location: test.location, Message: fmt.Sprintf("expected at most %d %s", test.most, test.what)}
+		if !errors.Is(err, errTooMany) || len(fields) != 1 || fields[0] != want {
+			t.Errorf("%.40s: %v %v, want %v", test.frame, fields, err, want)
+		}
+	}
+}
+
 func TestScanSeesTwinsInLargeObjects(t *testing.T) {
 	for n := 1; n < 40; n++ {
 		var b strings.Builder
@@ -98,7 +140,7 @@ func FuzzScan(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		fields, err := scan(data, knownNames)
-		if errors.Is(err, errTooDeep) {
+		if errors.Is(err, errTooDeep) || errors.Is(err, errTooMany) {
 			return
 		}
 		if valid := json.Valid(data); valid != (err == nil) {

@@ -132,18 +132,19 @@ func limitMetadata(metadata *huma.Schema) {
 }
 
 func contentSchema(least int) *huma.Schema {
+	most := maxListed
 	part := typedObject("One part of a message, kept as it came.")
 	return &huma.Schema{
 		Description: "A text, or parts such as text, image_url or file, which are kept as they came. A single text part comes back as its text. A function_call (by the assistant) or a function_call_output (by a tool) stands alone.",
 		OneOf: []*huma.Schema{
 			{Type: huma.TypeString, MinLength: &least, Examples: []any{"What is the capital of Portugal?"}},
-			{Type: huma.TypeArray, MinItems: &least, Items: part},
+			{Type: huma.TypeArray, MinItems: &least, MaxItems: &most, Items: part},
 		},
 	}
 }
 
 func promptSchema() *huma.Schema {
-	least, most := 1, chat.MaxCreateMessages
+	least, most := 1, maxListed
 	return &huma.Schema{
 		Description: "What to ask: a text, which is a user message, or messages. The output of a tool is [{\"role\":\"tool\",\"content\":[{\"type\":\"function_call_output\",\"call_id\":...,\"output\":...}]}].",
 		OneOf: []*huma.Schema{
@@ -154,8 +155,9 @@ func promptSchema() *huma.Schema {
 }
 
 func toolsSchema() *huma.Schema {
+	most := maxListed
 	return &huma.Schema{
-		Type:        huma.TypeArray,
+		Type: huma.TypeArray, MaxItems: &most,
 		Description: "Tools that the model may call, flat as in OpenAI's Responses. Calls come back; nothing is executed here.",
 		Items:       typedObject("A tool, such as {\"type\":\"function\",\"name\":...,\"parameters\":...}."),
 	}
