@@ -40,6 +40,7 @@ const (
 func (s *server) admit(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	x := exchangeOf(r.Context())
+	joinPreconditions(r.Header)
 	faults, err := checkQuery(ctx.Operation(), r.URL.RawQuery)
 	x.faults = faults
 	if err == nil && r.Method == http.MethodPost && r.Header.Get("Idempotency-Key") != "" {

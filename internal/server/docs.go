@@ -168,6 +168,7 @@ func (s *server) documentationRoutes() {
 		h.Set("Cache-Control", "no-cache")
 		_, _ = w.Write(data)
 	}
+	s.mux.Handle("GET /docs/{$}", http.RedirectHandler("/docs", http.StatusPermanentRedirect))
 	s.mux.HandleFunc("GET /docs", func(w http.ResponseWriter, _ *http.Request) { page(w, "static/docs.html") })
 	for _, name := range []string{"static/docs.js", "static/docs.css", "swagger/swagger-ui.css", "swagger/swagger-ui-bundle.js", "swagger/favicon-32x32.png"} {
 		s.mux.HandleFunc("GET /docs/"+path.Base(name), func(w http.ResponseWriter, _ *http.Request) { page(w, name) })
