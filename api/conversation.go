@@ -82,10 +82,16 @@ type Conversation struct {
 	HasMore      *bool             `json:"has_more,omitempty" doc:"Only with include=messages: whether there are older ones."`
 }
 
+// ForkConversation asks for a copy of a conversation. Everything in it may be left out.
+type ForkConversation struct {
+	After string `json:"after,omitempty" minLength:"1" maxLength:"512" doc:"The id of the last message to copy; left out, all are copied." example:"msg_06bq3k0v5a9w2m7t1x4z8c6d5e"`
+	Title string `json:"title,omitempty" maxLength:"256" doc:"Left out, it is the title of what is forked."`
+}
+
 // Fork says where a conversation was copied from.
 type Fork struct {
-	ConversationID string `json:"conversation_id"`
-	ItemID         string `json:"item_id"`
+	ConversationID string  `json:"conversation_id"`
+	ItemID         *string `json:"item_id" doc:"The last message that was copied; null where there was none."`
 }
 
 // ConversationList is one page of conversations.

@@ -45,7 +45,7 @@ type Conversation struct {
 	ActiveResponse string
 }
 
-// Fork says where a conversation was copied from.
+// Fork says where a conversation was copied from, and which item of that one was the last; empty where there was none.
 type Fork struct {
 	ConversationID string `json:"conversation_id"`
 	ItemID         string `json:"item_id"`

@@ -85,6 +85,20 @@ func (s *Service) CreateConversation(ctx context.Context, caller Caller, c Conve
 	return c, nil
 }
 
+// ForkConversation copies a conversation up to and including the item after, or all of it; see Store.ForkConversation. An
+// empty title is the source's.
+func (s *Service) ForkConversation(ctx context.Context, caller Caller, id, after, title string) (Conversation, error) {
+	now := s.now()
+	c := Conversation{ID: s.NewID(PrefixConversation), Title: title, CreatedAt: now, UpdatedAt: now}
+	if err := c.validate(); err != nil {
+		return Conversation{}, err
+	}
+	if err := s.Store.ForkConversation(ctx, caller.Owner, id, after, &c); err != nil {
+		return Conversation{}, err
+	}
+	return c, nil
+}
+
 // Conversation returns one conversation.
 func (s *Service) Conversation(ctx context.Context, owner, id string) (Conversation, error) {
 	return s.Store.Conversation(ctx, owner, id)

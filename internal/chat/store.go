@@ -88,6 +88,18 @@ type Store interface {
 	// the database in steps that stall no other writer, going on after a restart. A running response does not hinder it.
 	DeleteConversation(ctx context.Context, owner, id string, version int64, recs ...audit.Record) error
 
+	// ForkConversation copies a conversation, as it is at one moment, with its items up to and including the one whose id is after; an
+	// empty after is all. Of a conversation on which a response runs it copies what was there ahead of that turn; an after
+	// within the turn is a Conflict, conversation_locked.
+	//
+	// c comes with ID, CreatedAt and UpdatedAt, and with a Title if it is not to have the source's. User, Model, Instructions, Params and
+	// Metadata are the source's, Usage is zero, ForkedFrom names the source and the last item that was copied, if any. The items
+	// keep everything but their ConversationID and Seq, which counts from 1: an item's id is unique in its conversation only.
+	//
+	// However long the conversation is, no other writer is stalled, the memory taken is the same, and the copy is visible only
+	// when it is whole; what a failure or a crash leaves of it is removed.
+	ForkConversation(ctx context.Context, owner, sourceID, after string, c *Conversation, recs ...audit.Record) error
+
 	// AppendItems adds items at the end, sets their Seq and ConversationID, sets the conversation's title if it has none, raises
 	// its Version and MessageCount and sets its UpdatedAt to the last item's CreatedAt. While a response runs: Conflict, conversation_locked.
 	// An item whose id is in the conversation already is a Conflict, duplicate_id.

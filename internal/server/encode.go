@@ -37,7 +37,7 @@ func (o *object) conversation(c *chat.Conversation) {
 		o.key("forked_from")
 		o.open()
 		o.str("conversation_id", f.ConversationID)
-		o.str("item_id", f.ItemID)
+		o.strOrNull("item_id", f.ItemID)
 		o.close()
 	} else {
 		o.null("forked_from")

@@ -73,6 +73,7 @@ func New(cfg Config) http.Handler {
 	s.api = humago.New(s.mux, s.humaConfig())
 	s.api.UseMiddleware(s.admit)
 	s.conversationRoutes()
+	s.forkRoutes()
 	s.messageRoutes()
 	s.responseRoutes()
 	s.auditRoutes()

@@ -285,3 +285,59 @@ func BenchmarkVerify(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds(), "records/s")
 }
+
+// BenchmarkStall measures how long other writers wait while a conversation of ten thousand messages is forked, and while one is
+// deleted: the longest wait of all, in milliseconds. The numbers are of use on an idle machine only.
+func BenchmarkStall(b *testing.B) {
+	const messages = 10_000
+	s := openBench(b)
+	source := benchConversation(b, s, messages)
+	other := benchConversation(b, s, 0)
+	ctx := context.Background()
+	run := func(b *testing.B, act func() error, settled func() bool) {
+		var longest time.Duration
+		for b.Loop() {
+			done := make(chan error, 1)
+			go func() { done <- act() }()
+			for ended := false; !ended; {
+				began := time.Now()
+				if err := s.AppendItems(ctx, benchOwner, other, "", []chat.Item{benchItem(llm.User, benchQuestion)}); err != nil {
+					b.Fatal(err)
+				}
+				longest = max(longest, time.Since(began))
+				select {
+				case err := <-done:
+					if err != nil {
+						b.Fatal(err)
+					}
+					done = nil
+				default:
+				}
+				ended = done == nil && settled()
+			}
+		}
+		b.ReportMetric(float64(longest.Microseconds())/1000, "ms/longest-wait")
+	}
+	var forks []string
+	fork := func() error {
+		c := chat.Conversation{ID: benchNewID(chat.PrefixConversation), CreatedAt: time.Now(), UpdatedAt: time.Now()}
+		forks = append(forks, c.ID)
+		return s.ForkConversation(ctx, benchOwner, source, "", &c)
+	}
+	b.Run("fork", func(b *testing.B) { run(b, fork, func() bool { return true }) })
+	b.Run("delete", func(b *testing.B) {
+		run(b, func() error {
+			if len(forks) == 0 {
+				if err := fork(); err != nil {
+					return err
+				}
+			}
+			last := forks[len(forks)-1]
+			forks = forks[:len(forks)-1]
+			return s.DeleteConversation(ctx, benchOwner, last, 0)
+		}, func() bool {
+			nums, err := s.purger.pending(ctx)
+			return err == nil && len(nums) == 0
+		})
+	})
+}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/parley-llm/parley/internal/audit"
 	"github.com/parley-llm/parley/internal/chat"
-	"github.com/parley-llm/parley/internal/fault"
 )
 
 const conversationColumns = `num, id, owner, created_at, updated_at, version, next_seq, message_count, usage,
@@ -24,8 +23,8 @@ const (
   WHERE owner = ? AND (updated_at, num) > (?, ?) AND (updated_at, num) < (?, ?) ORDER BY updated_at DESC, num DESC LIMIT ?`
 	selectConversationKey = `SELECT updated_at, num FROM conversations WHERE id = ? AND owner = ?`
 
-	insertConversation = `INSERT INTO conversations (id, owner, created_at, updated_at, version, next_seq, message_count, usage,
-  has_settings, title, user, model, forked_conversation, forked_item) VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	insertConversation = `INSERT INTO conversations (num, id, owner, created_at, updated_at, version, next_seq, message_count, usage,
+  has_settings, title, user, model, forked_conversation, forked_item) VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	updateConversation = `UPDATE conversations SET updated_at = ?, title = ?, model = ?, has_settings = ?, version = version + 1
   WHERE num = ? AND version = ?`
 	deleteConversation = `DELETE FROM conversations WHERE num = ?`
@@ -112,28 +111,39 @@ func (s *Store) CreateConversation(ctx context.Context, owner string, c *chat.Co
 }
 
 func (t *tx) create(owner string, c *chat.Conversation, set *settings, items []itemRow, recs []audit.Record) error {
-	count := int64(len(items))
-	s := t.prepare(insertConversation).text(c.ID).text(owner).ms(c.CreatedAt).ms(c.UpdatedAt).int(count + 1).int(count).
-		total(c.Usage).bool(set.any()).text(c.Title).opt(c.User).opt(c.Model)
-	if f := c.ForkedFrom; f != nil {
-		s.text(f.ConversationID).text(f.ItemID)
-	} else {
-		s.null().null()
-	}
-	if err := t.write(s); err != nil {
-		return err
-	}
-	num := t.LastInsertRowID()
-	if num > maxNum {
-		return fault.New(fault.Unavailable, chat.CodeStoreUnavailable, "The database has used up its conversation numbers.")
-	}
-	if err := t.saveSettings(num, set, false); err != nil {
+	num, err := t.insertConversation(owner, c, 0, int64(len(items)), set)
+	if err != nil {
 		return err
 	}
 	if err := t.insertItems(num, 1, items); err != nil {
 		return err
 	}
 	return t.seal(recs)
+}
+
+// insertConversation writes a conversation of so many items, at a number or, where that is 0, at the next one.
+func (t *tx) insertConversation(owner string, c *chat.Conversation, num, count int64, set *settings) (int64, error) {
+	s := t.prepare(insertConversation)
+	if num == 0 {
+		s.null()
+	} else {
+		s.int(num)
+	}
+	s.text(c.ID).text(owner).ms(c.CreatedAt).ms(c.UpdatedAt).int(count + 1).int(count).
+		total(c.Usage).bool(set.any()).text(c.Title).opt(c.User).opt(c.Model)
+	if f := c.ForkedFrom; f != nil {
+		s.text(f.ConversationID).opt(f.ItemID)
+	} else {
+		s.null().null()
+	}
+	if err := t.write(s); err != nil {
+		return 0, err
+	}
+	num = t.LastInsertRowID()
+	if num > maxNum {
+		return 0, numbersUsedUp()
+	}
+	return num, t.saveSettings(num, set, false)
 }
 
 // Conversation implements chat.Store.

@@ -19,6 +19,7 @@ func TestEveryStatementUsesAnIndex(t *testing.T) {
 		lockConversation, unlockConversation, insertResponse, selectRun, setAttempts, endResponse,
 		selectResponse, listResponsesUp, listResponsesDown, selectResponseNum, selectInput, selectOutput,
 		insertRecord, selectRecord, selectRecordKey, selectMeta, insertMeta, selectLastChain, insertChain, selectHead,
+		takeNumber, insertFork, deleteFork, purgeForks, deleteForks, selectFirstSeq, copyItems,
 		insertPurge, deletePurge, listPurgeItems, deleteItems, deleteResponses, selectRemaining, listForVerifying,
 	}
 	s := openNew(t)
@@ -61,10 +62,10 @@ func TestEveryStatementUsesAnIndex(t *testing.T) {
 	}
 }
 
-// inOrder are the scans that stop at their first row, or read an index which holds only what is asked for.
+// inOrder are the scans that stop at their first row, or read a table which holds only what is asked for, or one row.
 func inOrder(step string) bool {
 	switch step {
-	case "SCAN chains", "SCAN CONSTANT ROW":
+	case "SCAN chains", "SCAN CONSTANT ROW", "SCAN forks", "SCAN sqlite_sequence":
 		return true
 	}
 	return false

@@ -74,6 +74,7 @@ type Store struct {
 	readers *readers
 	writer  *writer
 	purger  *purger
+	forks   *forks
 	check   *check
 	// stop ends what runs in the background.
 	stop      context.CancelFunc
@@ -121,6 +122,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	s.purger = newPurger(s, o.Log)
+	s.forks = newForks()
 	s.check = startCheck(background, o.Path, o.Log, clean)
 	go s.writer.loop()
 	go s.purger.loop(background)
@@ -155,7 +157,7 @@ func upgrade(ctx context.Context, c *conn, path string) error {
 	return migrate(ctx, path)
 }
 
-// begin is the first transaction: the key's fingerprint and the start of the chain.
+// begin is the first transaction: the key's fingerprint, what a crash has left of forks, and the start of the chain.
 func (s *Store) begin() (clean bool, err error) {
 	o := &s.options
 	newKey, err := s.db.checkKey(o.KeyFingerprint)
@@ -168,6 +170,9 @@ func (s *Store) begin() (clean bool, err error) {
 			if err := t.write(t.prepare(insertMeta).text(metaFingerprint).blob(o.KeyFingerprint)); err != nil {
 				return err
 			}
+		}
+		if err := t.abandonForks(); err != nil {
+			return err
 		}
 		clean, err = t.start(o.Now, o.NewID)
 		return err
@@ -218,6 +223,9 @@ func (s *Store) close() error {
 // release gives back whatever is held. The writer's connection is the last one to be closed: it leaves no log behind.
 func (s *Store) release() error {
 	var errs []error
+	if s.forks != nil {
+		s.forks.close()
+	}
 	if s.wal != nil {
 		errs = append(errs, s.wal.close())
 	}

@@ -31,6 +31,9 @@ func (w *world) missing(owner, conversation, item, response string) []string {
 	add("UpdateConversation", chat.CodeConversationNotFound, err)
 	add("DeleteConversation", chat.CodeConversationNotFound, w.DeleteConversation(w.ctx, owner, conversation, 0))
 	add("DeleteConversation by version", chat.CodeConversationNotFound, w.DeleteConversation(w.ctx, owner, conversation, 1))
+	fork := chat.Conversation{ID: w.id("conv_"), CreatedAt: w.now(), UpdatedAt: w.now()}
+	add("ForkConversation", chat.CodeConversationNotFound, w.ForkConversation(w.ctx, owner, conversation, "", &fork))
+	add("ForkConversation behind an item", chat.CodeConversationNotFound, w.ForkConversation(w.ctx, owner, conversation, item, &fork))
 	add("AppendItems", chat.CodeConversationNotFound, w.AppendItems(w.ctx, owner, conversation, "", w.messages(1)))
 	_, err = w.Item(w.ctx, owner, conversation, item)
 	add("Item", chat.CodeConversationNotFound, err)

@@ -65,6 +65,14 @@ var reopenCases = []reopenCase{
 		w.ok(w.End(w.ctx, owner, e))
 		w.equal(w.recorded(e.Outcome.ID), true)
 	}},
+	{"a fork is there after a restart", func(w *world, reopen func()) {
+		source := w.long(2100)
+		c := w.fork(source.ID, "")
+		items := w.items(c.ID)
+		reopen()
+		w.equal(w.read(owner, c.ID), c)
+		w.equal(w.items(c.ID), items)
+	}},
 	{"places of deleted items are not taken again after a restart", func(w *world, reopen func()) {
 		c := w.conversation(w.messages(2)...)
 		w.ok(w.DeleteItem(w.ctx, owner, c.ID, w.items(c.ID)[1].ID, 0))

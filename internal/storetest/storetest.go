@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"context", contextCases},
 		{"turns", turnCases},
 		{"deletion", deletionCases},
+		{"forks", forkCases},
 		{"owners", ownerCases},
 		{"audit", auditCases},
 	}
