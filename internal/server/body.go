@@ -29,16 +29,13 @@ const (
 	bodyTimeout = 60 * time.Second
 	// firstRead is what is set aside for a body before any of it has come.
 	firstRead = 16 << 10
-	// drainLimit is how much of a body that is too large is read and thrown away, because most clients read an
-	// answer only when they have sent everything.
-	drainLimit = 64 << 20
 )
 
 // admit is huma's first middleware: it refuses what this version does not support, reads the body whole and scans it.
 // huma itself then sees only bodies that are JSON. What is wrong within them, and with the query, waits in the exchange
 // for huma's own findings.
 func (s *server) admit(ctx huma.Context, next func(huma.Context)) {
-	r, w := humago.Unwrap(ctx)
+	r, _ := humago.Unwrap(ctx)
 	x := exchangeOf(r.Context())
 	joinPreconditions(r.Header)
 	faults, err := checkQuery(ctx.Operation(), r.URL.RawQuery)
@@ -47,7 +44,7 @@ func (s *server) admit(ctx huma.Context, next func(huma.Context)) {
 		err = notSupported(fault.Field{Location: "header.Idempotency-Key", Message: "not supported yet"})
 	}
 	if err == nil && ctx.Operation().RequestBody != nil {
-		err = s.readBody(x, w, r, ctx.Operation())
+		err = s.readBody(x, r, ctx.Operation())
 	}
 	if err != nil {
 		s.fail(r.Context(), x, err)
@@ -129,11 +126,15 @@ func details(fields []fault.Field) []error {
 }
 
 // readBody puts the request's body, scanned, into the exchange and back into the request.
-func (s *server) readBody(x *exchange, w http.ResponseWriter, r *http.Request, op *huma.Operation) error {
+func (s *server) readBody(x *exchange, r *http.Request, op *huma.Operation) error {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return fault.New(fault.Invalid, codeEncoding, "Send the body as it is: compressed request bodies are not accepted.")
 	}
-	body, err := s.receive(x, w, r)
+	// No type at all is taken for JSON, as RFC 9110 allows.
+	if ct := r.Header.Get("Content-Type"); ct != "" && ct != jsonType && r.ContentLength != 0 && !isJSON(ct, r.Method) {
+		return fault.Newf(fault.Invalid, codeMediaType, "Send the body as %s.", jsonType)
+	}
+	body, err := s.receive(x, r)
 	if err != nil {
 		return err
 	}
@@ -142,10 +143,6 @@ func (s *server) readBody(x *exchange, w http.ResponseWriter, r *http.Request, o
 			return fault.New(fault.Invalid, codeNoBody, "The request needs a JSON body.")
 		}
 		return nil
-	}
-	// No type at all is taken for JSON, as RFC 9110 allows.
-	if ct := r.Header.Get("Content-Type"); ct != "" && ct != jsonType && !isJSON(ct, r.Method) {
-		return fault.Newf(fault.Invalid, codeMediaType, "Send the body as %s.", jsonType)
 	}
 	faults, err := scan(body, s.names)
 	switch {
@@ -173,12 +170,11 @@ func isJSON(contentType, method string) bool {
 }
 
 // receive reads the whole body within the limits of size and time.
-func (s *server) receive(x *exchange, w http.ResponseWriter, r *http.Request) ([]byte, error) {
+func (s *server) receive(x *exchange, r *http.Request) ([]byte, error) {
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
-	if r.ContentLength > s.MaxBody && r.Header.Get("Expect") != "" {
-		w.Header().Set("Connection", "close")
+	if r.ContentLength > s.MaxBody {
 		return nil, tooLarge(s.MaxBody)
 	}
 	x.setReadDeadline(time.Now().Add(bodyTimeout))
@@ -188,17 +184,15 @@ func (s *server) receive(x *exchange, w http.ResponseWriter, r *http.Request) ([
 	buf := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 512)+bytes.MinRead, firstRead)))
 	n, err := buf.ReadFrom(io.LimitReader(r.Body, s.MaxBody+1))
 	if n > s.MaxBody {
-		w.Header().Set("Connection", "close")
-		_, _ = io.CopyN(io.Discard, r.Body, drainLimit)
 		return nil, tooLarge(s.MaxBody)
 	}
 	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
-		w.Header().Set("Connection", "close")
 		return nil, fault.New(fault.Timeout, codeBodyTimeout, "The body took too long to arrive.")
 	}
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Invalid, codeBodyBroken, "The body ended before it was complete.")
 	}
+	x.unread = false
 	return buf.Bytes(), nil
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"time"
 
@@ -14,6 +15,10 @@ const (
 	writeTimeout = 30 * time.Second
 	// writePiece is how much is written under one deadline.
 	writePiece = 256 << 10
+	// lingerTimeout bounds how long what is left of a body is read after a request was answered without it.
+	lingerTimeout = 5 * time.Second
+	// lingerLimit is how much is read of it.
+	lingerLimit = 64 << 20
 )
 
 // exchange is one request and its answer: what the middleware found out for the handlers, and what went out for the log.
@@ -24,6 +29,8 @@ type exchange struct {
 	caller chat.Caller
 	// head: the answer is to have no body.
 	head bool
+	// unread: some of the request's body may still be on its way.
+	unread bool
 	// body is the request's, read whole; faults are what scan found in it.
 	body   []byte
 	faults []fault.Field
@@ -48,15 +55,40 @@ func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 func (x *exchange) WriteHeader(status int) {
 	if x.status == 0 {
 		x.status = status
+		if x.unread {
+			x.leaveBody()
+		}
 	}
 	x.ResponseWriter.WriteHeader(status)
+}
+
+// leaveBody lets the answer go out ahead of the rest of the body: net/http would read that first, for as long as the client
+// likes. The connection is of no use afterwards.
+func (x *exchange) leaveBody() {
+	x.Header()["Connection"] = []string{"close"}
+	// A writer that cannot is no connection.
+	_ = http.NewResponseController(x.ResponseWriter).EnableFullDuplex()
+}
+
+// linger goes on reading a body that the answer did not wait for, because most clients read only when they have sent
+// everything, and would find the connection reset. One that is slow is not worth the wait.
+func (x *exchange) linger(r *http.Request) {
+	if !x.unread || x.status == 0 {
+		return
+	}
+	_ = x.flush()
+	// It also ends what net/http reads after the handler.
+	x.setReadDeadline(time.Now().Add(lingerTimeout))
+	if r.Header.Get("Expect") == "" {
+		_, _ = io.CopyN(io.Discard, r.Body, lingerLimit)
+	}
 }
 
 // Write writes in pieces, each under a deadline of its own, so that a large answer may take its time and a client that
 // stops reading may not.
 func (x *exchange) Write(p []byte) (int, error) {
 	if x.status == 0 {
-		x.status = http.StatusOK
+		x.WriteHeader(http.StatusOK)
 	}
 	done := 0
 	for {

@@ -247,7 +247,7 @@ func TestABodyHasADeadlineAndAnAnswerHasNone(t *testing.T) {
 	w := &readDeadlines{ResponseWriter: httptest.NewRecorder()}
 	x := &exchange{ResponseWriter: w}
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/conversations", strings.NewReader("{}"))
-	if body, err := s.receive(x, w, r); err != nil || string(body) != "{}" {
+	if body, err := s.receive(x, r); err != nil || string(body) != "{}" {
 		t.Errorf("%s %v", body, err)
 	}
 	if len(w.seen) != 2 || time.Until(w.seen[0]) < bodyTimeout/2 || time.Until(w.seen[0]) > bodyTimeout || !w.seen[1].IsZero() {

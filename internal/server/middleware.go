@@ -28,7 +28,7 @@ const (
 // metrics, and an answer even where a handler panics.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	x := &exchange{ResponseWriter: w, server: s, head: r.Method == http.MethodHead}
+	x := &exchange{ResponseWriter: w, server: s, head: r.Method == http.MethodHead, unread: r.ContentLength != 0}
 	x.caller = chat.Caller{Owner: chat.DefaultOwner, Actor: s.actor(), RequestID: s.requestID(r)}
 	ctx := context.WithValue(r.Context(), exchangeKey{}, x)
 	r = r.WithContext(ctx)
@@ -41,6 +41,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h["Content-Security-Policy"] = []string{apiPolicy}
 	h["Cache-Control"] = []string{"no-store"}
 
+	defer x.linger(r)
 	defer s.finish(x, r, began)
 	if err := s.guard(x, r); err != nil {
 		s.fail(ctx, x, err)

@@ -185,10 +185,12 @@ func (s *server) fail(ctx context.Context, x *exchange, err error) {
 	h := x.Header()
 	p.setHeaders(h)
 	h["Content-Type"] = []string{problemType}
+	body := append(p.appendJSON(nil), '\n')
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	x.WriteHeader(p.status)
 	if !x.head {
 		// The client is gone if this fails.
-		_, _ = x.Write(append(p.appendJSON(nil), '\n'))
+		_, _ = x.Write(body)
 	}
 }
 
