@@ -65,6 +65,7 @@ cover: ## run the tests and show what they cover
 .PHONY: generate
 generate: ## make the generated files anew
 	$(GO) mod tidy
+	cd internal/catalog/generate && $(GO) run . ../models.tsv
 	$(GO) test ./internal/config -run TestTheDocumentationListsEverySetting -update
 	$(GO) test ./internal/server -run TestTheOpenAPIFileIsUpToDate -update
 
@@ -73,6 +74,7 @@ generate: ## make the generated files anew
 generated:
 	$(GO) mod tidy -diff
 	$(GO) mod verify
+	cd internal/catalog/generate && $(GO) run . -check ../models.tsv
 
 .PHONY: crash
 crash: build ## kill the server 50 times under load and look for what was lost

@@ -78,7 +78,7 @@ type Call struct {
 	Body   []byte
 }
 
-// Usage counts tokens as the provider reported them.
+// Usage counts tokens as the provider reported them. Cached tokens are among the input, reasoning tokens among the output.
 type Usage struct {
 	InputTokens     int64 `json:"input_tokens"`
 	OutputTokens    int64 `json:"output_tokens"`
@@ -87,11 +87,13 @@ type Usage struct {
 	ReasoningTokens int64 `json:"reasoning_tokens,omitempty"`
 }
 
-// Model is one model that a provider offers. Created is zero where unknown.
+// Model is one model that a provider offers. Created and ContextWindow are zero where unknown.
 type Model struct {
 	ID      string
 	OwnedBy string
 	Created time.Time
+	// ContextWindow is how many tokens fit, input and output together.
+	ContextWindow int64
 }
 
 // Event is one step of an answer. A stream is: Started, then deltas in any number, then exactly one Finished.
