@@ -21,6 +21,8 @@ type answer struct {
 	yield func(llm.Event, error) bool
 	// stopped: the reader of the events has gone.
 	stopped bool
+	// heard is the piece that is being taken.
+	heard completion
 
 	model  string
 	finish string

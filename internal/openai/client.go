@@ -49,13 +49,14 @@ type Config struct {
 // Client speaks to one endpoint. It implements llm.Provider and is safe for concurrent use.
 type Client struct {
 	chatURL, modelsURL *url.URL
-	header             http.Header
-	key                string
-	firstByte, idle    time.Duration
-	transport          http.RoundTripper
-	dialect            dialect
-	maxBytes           int64
-	maxEvents          int
+	// The heads of a GET, and of a POST by the answer that it wants. All requests share them, so nobody changes them.
+	getHead, wholeHead, streamHead http.Header
+	key                            string
+	firstByte, idle                time.Duration
+	transport                      http.RoundTripper
+	dialect                        dialect
+	maxBytes                       int64
+	maxEvents                      int
 }
 
 // dialect is where endpoints of the protocol differ.
@@ -88,17 +89,22 @@ func New(cfg Config) (*Client, error) {
 	if c.transport == nil {
 		c.transport = NewTransport()
 	}
-	c.header = http.Header{
+	c.getHead = http.Header{
+		"Accept":          {mediaJSON},
 		"Accept-Encoding": {"identity"},
 		"User-Agent":      {"parley/" + cmp.Or(cfg.Version, "dev")},
 	}
 	switch {
 	case cfg.Key == "":
 	case c.dialect.apiKey:
-		c.header["Api-Key"] = []string{cfg.Key}
+		c.getHead["Api-Key"] = []string{cfg.Key}
 	default:
-		c.header["Authorization"] = []string{"Bearer " + cfg.Key}
+		c.getHead["Authorization"] = []string{"Bearer " + cfg.Key}
 	}
+	c.wholeHead = c.getHead.Clone()
+	c.wholeHead["Content-Type"] = []string{mediaJSON}
+	c.streamHead = c.wholeHead.Clone()
+	c.streamHead["Accept"] = []string{mediaEvents}
 	return c, nil
 }
 

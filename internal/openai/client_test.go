@@ -123,8 +123,8 @@ func TestARequestCarriesNothingButWhatItNeeds(t *testing.T) {
 
 func TestACallWithoutAKeySendsNone(t *testing.T) {
 	c, err := New(Config{BaseURL: "http://127.0.0.1:1/v1"})
-	if err != nil || c.header.Get("Authorization") != "" {
-		t.Errorf("header %v, %v", c.header, err)
+	if err != nil || c.getHead.Get("Authorization") != "" {
+		t.Errorf("header %v, %v", c.getHead, err)
 	}
 }
 

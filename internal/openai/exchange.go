@@ -27,6 +27,8 @@ const (
 	// drainTimeout and maxDrain bound what is read behind an answer's end, so that its connection can be used again.
 	drainTimeout = time.Second
 	maxDrain     = 64 << 10
+	// maxAnnounced is how much is set aside for an answer because its head announces that length.
+	maxAnnounced = 64 << 10
 )
 
 // Why a body ended early.
@@ -57,12 +59,12 @@ type exchange struct {
 }
 
 // send makes the request and reads the answer's head. An answer with a failure status is an error, and read.
-func (c *Client) send(ctx context.Context, method string, to *url.URL, accept string, body []byte) (*exchange, *llm.Error) {
+func (c *Client) send(ctx context.Context, method string, to *url.URL, head http.Header, body []byte) (*exchange, *llm.Error) {
 	x := &exchange{client: c, parent: ctx, left: c.maxBytes}
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
 	x.timer = time.AfterFunc(c.firstByte, func() { x.cancel(errTimeLimit) })
 	var err error
-	req := x.request(method, to, accept, body)   //nolint:contextcheck // the request has its own context, made from ctx above
+	req := x.request(method, to, head, body)     //nolint:contextcheck // the request has its own context, made from ctx above
 	x.response, err = c.transport.RoundTrip(req) //nolint:bodyclose // close does
 	if err != nil {
 		x.close()
@@ -83,18 +85,16 @@ func (c *Client) send(ctx context.Context, method string, to *url.URL, accept st
 	return x, nil
 }
 
-func (x *exchange) request(method string, to *url.URL, accept string, body []byte) *http.Request {
+func (x *exchange) request(method string, to *url.URL, head http.Header, body []byte) *http.Request {
 	trace := &httptrace.ClientTrace{
 		GotConn:              func(httptrace.GotConnInfo) { x.connected.Store(true) },
 		GotFirstResponseByte: func() { x.answered.Store(true) },
 	}
 	req := &http.Request{
-		Method: method, URL: to, Host: to.Host, Header: x.client.header.Clone(),
+		Method: method, URL: to, Host: to.Host, Header: head,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
-	req.Header["Accept"] = []string{accept}
 	if body != nil {
-		req.Header["Content-Type"] = []string{"application/json"}
 		req.ContentLength = int64(len(body))
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 		req.Body, _ = req.GetBody()
@@ -103,11 +103,23 @@ func (x *exchange) request(method string, to *url.URL, accept string, body []byt
 }
 
 func (x *exchange) mediaType() string {
-	kind, _, err := mime.ParseMediaType(x.response.Header.Get("Content-Type"))
+	given := x.response.Header.Get("Content-Type")
+	if given == mediaJSON || given == mediaEvents {
+		return given
+	}
+	kind, _, err := mime.ParseMediaType(given)
 	if err != nil {
 		return ""
 	}
 	return kind
+}
+
+// readAll reads the body to its end, into a buffer of the length that was announced.
+func (x *exchange) readAll() ([]byte, error) {
+	expected := min(max(x.response.ContentLength, 0), maxAnnounced)
+	body := bytes.NewBuffer(make([]byte, 0, expected+bytes.MinRead))
+	_, err := body.ReadFrom(x)
+	return body.Bytes(), err
 }
 
 // problemBody is as much of an error's body as comes in a short while.

@@ -5,44 +5,32 @@ import (
 	"unicode/utf8"
 )
 
-// plainDelta reads the commonest chunk by far, one that brings a piece of text and nothing else, at a fraction of what
-// decoding costs. ok is false for every other chunk, malformed ones included: the decoder then has the word. Where ok is
-// true the text is what the decoder would have found.
-func plainDelta(chunk []byte) (text string, ok bool) {
-	p := plainScan{scanner: scanner{b: chunk}}
-	if !p.object(inChunk) || !p.end() || !p.found {
-		return "", false
-	}
-	if p.plain && utf8.Valid(p.content) {
-		return string(p.content), true
-	}
-	return unquote(p.content)
+// plainCompletion reads the commonest answers and chunks by far, those with one choice that says text and nothing else,
+// and those with the usage alone, at a fraction of what decoding costs. It returns false for every other one, malformed
+// ones included: the decoder then has the word, and w is to be made anew. Where it returns true, w holds what the decoder
+// would have found, but for an Error that is null, which is left empty.
+func plainCompletion(text []byte, w *completion) bool {
+	p := plainScan{scanner: scanner{b: text}, completion: w}
+	return p.object(inCompletion) && p.end()
 }
 
-func unquote(inner []byte) (string, bool) {
-	quoted := make([]byte, 0, len(inner)+2)
-	quoted = append(append(append(quoted, '"'), inner...), '"')
-	var s string
-	err := json.Unmarshal(quoted, &s)
-	return s, err == nil
-}
-
-// place is an object of a chunk that plainDelta looks into.
+// place is an object of a completion that plainCompletion looks into.
 type place int
 
 const (
-	inChunk place = iota
+	inCompletion place = iota
 	inChoice
 	inDelta
+	inMessage
+	inUsage
+	inPromptDetails
+	inCompletionDetails
 )
 
-// plainScan is the state of plainDelta.
+// plainScan is the state of plainCompletion. Like the decoder it writes over what a completion says twice.
 type plainScan struct {
 	scanner
-	content []byte
-	plain   bool
-	// What has been seen; a chunk that says it twice is not plain.
-	choices, delta, found bool
+	*completion
 }
 
 // object consumes an object. Names that the decoder might take for others, since it ignores case, are left to it.
@@ -69,47 +57,129 @@ func (p *plainScan) object(where place) bool {
 // member consumes the value of one member.
 func (p *plainScan) member(where place, name []byte) bool {
 	switch where {
-	case inChunk:
+	case inCompletion:
 		switch string(name) {
 		case "choices":
-			return once(&p.choices) && p.byte('[') && p.object(inChoice) && p.byte(']')
-		case "usage", "error":
+			return p.choices()
+		case "usage":
+			return p.null() || p.used()
+		case "error":
 			return p.null()
 		case "model":
-			_, _, ok := p.str()
-			return ok
+			return p.label(&p.Model, p.model)
 		}
 	case inChoice:
 		switch string(name) {
 		case "delta":
-			return once(&p.delta) && p.object(inDelta)
+			return p.object(inDelta)
+		case "message":
+			return p.object(inMessage)
 		case "index":
 			n, ok := p.value()
 			return ok && string(n) == "0"
 		case "finish_reason":
-			return p.null()
-		case "message":
-			return false
+			return p.null() || p.label(&p.Choices[0].FinishReason, "stop")
 		}
 	case inDelta:
+		return p.message(&p.Choices[0].Delta, name)
+	case inMessage:
+		return p.message(&p.Choices[0].Message, name)
+	case inUsage:
 		switch string(name) {
-		case "content":
-			ok := once(&p.found)
-			if ok {
-				p.content, p.plain, ok = p.str()
-			}
-			return ok
-		case "refusal", "reasoning_content", "reasoning", "tool_calls":
-			return p.null()
+		case "prompt_tokens":
+			return p.tokens(&p.Usage.Prompt)
+		case "completion_tokens":
+			return p.tokens(&p.Usage.Completion)
+		case "total_tokens":
+			return p.tokens(&p.Usage.Total)
+		case "prompt_tokens_details":
+			return p.null() || p.object(inPromptDetails)
+		case "completion_tokens_details":
+			return p.null() || p.object(inCompletionDetails)
+		}
+	case inPromptDetails:
+		if string(name) == "cached_tokens" {
+			return p.tokens(&p.Usage.PromptDetails.Cached)
+		}
+	case inCompletionDetails:
+		if string(name) == "reasoning_tokens" {
+			return p.tokens(&p.Usage.CompletionDetails.Reasoning)
 		}
 	}
 	_, ok := p.value()
 	return ok
 }
 
-// once reports whether seen was false, and sets it.
-func once(seen *bool) bool {
-	again := *seen
-	*seen = true
-	return !again
+// choices consumes an array of one choice or none.
+func (p *plainScan) choices() bool {
+	if p.Choices != nil || !p.byte('[') {
+		return false
+	}
+	if p.byte(']') {
+		p.Choices = p.one[:0]
+		return true
+	}
+	p.Choices = p.one[:]
+	return p.object(inChoice) && p.byte(']')
+}
+
+func (p *plainScan) used() bool {
+	if p.Usage == nil {
+		p.Usage = &usage{}
+	}
+	return p.object(inUsage)
+}
+
+func (p *plainScan) message(m *message, name []byte) bool {
+	switch string(name) {
+	case "content":
+		return p.null() || p.text(&m.Content)
+	case "refusal", "reasoning_content", "reasoning", "tool_calls":
+		return p.null()
+	}
+	_, ok := p.value()
+	return ok
+}
+
+// text consumes a string.
+func (p *plainScan) text(t *text) bool {
+	inner, plain, ok := p.str()
+	if !ok {
+		return false
+	}
+	if plain && utf8.Valid(inner) {
+		*t = text(inner)
+		return true
+	}
+	s, ok := unquote(inner)
+	*t = text(s)
+	return ok
+}
+
+// label consumes a string that needs no decoding. It is probably the one that is given.
+func (p *plainScan) label(s *string, probably string) bool {
+	inner, plain, ok := p.str()
+	if !ok || !plain || !utf8.Valid(inner) {
+		return false
+	}
+	*s = probably
+	if string(inner) != probably {
+		*s = string(inner)
+	}
+	return true
+}
+
+// tokens consumes a number of tokens, or what stands in its place.
+func (p *plainScan) tokens(c *count) bool {
+	n, ok := p.value()
+	// It takes whatever there is: what is no number counts as none.
+	return ok && c.UnmarshalJSON(n) == nil
+}
+
+func unquote(inner []byte) (string, bool) {
+	quoted := make([]byte, 0, len(inner)+2)
+	quoted = append(append(append(quoted, '"'), inner...), '"')
+	var s string
+	err := json.Unmarshal(quoted, &s)
+	return s, err == nil
 }

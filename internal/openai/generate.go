@@ -2,7 +2,6 @@ package openai
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"iter"
@@ -29,11 +28,11 @@ const (
 // goes wrong spoils the answer any more, and the rest, which holds the usage, gets ten seconds.
 func (c *Client) Generate(ctx context.Context, call *llm.Call) iter.Seq2[llm.Event, error] {
 	return func(yield func(llm.Event, error) bool) {
-		accept := mediaJSON
+		head := c.wholeHead
 		if call.Stream {
-			accept = mediaEvents
+			head = c.streamHead
 		}
-		x, failure := c.send(ctx, http.MethodPost, c.chatURL, accept, call.Body)
+		x, failure := c.send(ctx, http.MethodPost, c.chatURL, head, call.Body)
 		if failure != nil {
 			yield(nil, failure)
 			return
@@ -73,12 +72,12 @@ func (x *exchange) streams(call *llm.Call) bool {
 
 // whole reads an answer that comes in one piece.
 func (x *exchange) whole(a *answer) *llm.Error {
-	body, err := io.ReadAll(x)
+	body, err := x.readAll()
 	if err != nil {
 		return x.broken(err, "upstream_failed", "The model's answer broke off before its end.")
 	}
-	var w completion
-	err = json.Unmarshal(body, &w)
+	w := &a.heard
+	err = w.decode(body)
 	if !empty(w.Error) {
 		return x.client.reported(x.response.StatusCode, body)
 	}
@@ -133,14 +132,8 @@ func (x *exchange) truncated(err error) *llm.Error {
 
 // chunk takes one event of a stream.
 func (x *exchange) chunk(a *answer, ev *sse.Event) *llm.Error {
-	if a.finish == "" && a.model != "" && len(ev.Type) == 0 {
-		if text, ok := plainDelta(ev.Data); ok {
-			a.text(text)
-			return nil
-		}
-	}
-	var w completion
-	err := json.Unmarshal(ev.Data, &w)
+	w := &a.heard
+	err := w.decode(ev.Data)
 	if a.finish != "" {
 		if err == nil && w.Usage != nil {
 			a.usage = w.Usage.tokens()
@@ -153,7 +146,7 @@ func (x *exchange) chunk(a *answer, ev *sse.Event) *llm.Error {
 	if err != nil {
 		return x.unusable("a chunk is not JSON of the expected shape", ev.Data)
 	}
-	return x.piece(a, &w, ev.Data)
+	return x.piece(a, w, ev.Data)
 }
 
 func (x *exchange) piece(a *answer, w *completion, data []byte) *llm.Error {

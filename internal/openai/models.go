@@ -43,7 +43,7 @@ func (s *seconds) UnmarshalJSON(b []byte) error {
 func (c *Client) Models(ctx context.Context) ([]llm.Model, error) {
 	ctx, stop := context.WithTimeout(ctx, modelsTimeout)
 	defer stop()
-	x, failure := c.send(ctx, http.MethodGet, c.modelsURL, mediaJSON, nil)
+	x, failure := c.send(ctx, http.MethodGet, c.modelsURL, c.getHead, nil)
 	if failure != nil {
 		if failure.Fault.Kind == fault.NotFound {
 			failure.Fault = fault.Wrap(failure.Fault.Err, fault.Upstream, "upstream_failed", "The model's provider lists no models at its base URL.")

@@ -14,6 +14,20 @@ type completion struct {
 	Choices []choice        `json:"choices"`
 	Usage   *usage          `json:"usage"`
 	Error   json.RawMessage `json:"error"`
+
+	// one is room for a single choice, and model what the piece before named: most name the same.
+	one   [1]choice
+	model string
+}
+
+// decode reads a whole answer or a chunk in the place of the one before. Where it fails, w holds what could be made out.
+func (c *completion) decode(data []byte) error {
+	*c = completion{model: c.Model}
+	if plainCompletion(data, c) {
+		return nil
+	}
+	*c = completion{}
+	return json.Unmarshal(data, c)
 }
 
 type choice struct {

@@ -60,19 +60,26 @@ type respondOutput struct {
 func (s *server) registerRespond(rt route) {
 	op := s.operation(rt)
 	op.Responses["200"].Content["text/event-stream"] = eventStreamDocs()
+	op.Middlewares = huma.Middlewares{s.plainPrompts}
 	huma.Register(s.api, op, func(ctx context.Context, in *respondInput) (*respondOutput, error) {
-		run, err := s.Service.Respond(ctx, chatRequest(exchangeOf(ctx).caller, in))
+		run, err := s.respond(ctx, in)
 		if err != nil {
 			return nil, s.problem(ctx, err)
 		}
-		return &respondOutput{Body: func(huma.Context) {
-			if in.Body.Stream {
-				s.stream(ctx, exchangeOf(ctx), run)
-			} else {
-				s.whole(ctx, exchangeOf(ctx), run)
-			}
-		}}, nil
+		return &respondOutput{Body: func(huma.Context) { s.answer(ctx, exchangeOf(ctx), run, in.Body.Stream) }}, nil
 	})
+}
+
+func (s *server) respond(ctx context.Context, in *respondInput) (*chat.Run, error) {
+	return s.Service.Respond(ctx, chatRequest(exchangeOf(ctx).caller, in))
+}
+
+func (s *server) answer(ctx context.Context, x *exchange, run *chat.Run, stream bool) {
+	if stream {
+		s.stream(ctx, x, run)
+	} else {
+		s.whole(ctx, x, run)
+	}
 }
 
 func chatRequest(caller chat.Caller, in *respondInput) chat.Request {
