@@ -7,7 +7,7 @@ import (
 
 // NewResponse prompts a model with a conversation and asks for its response.
 type NewResponse struct {
-	Prompt       json.RawMessage `json:"prompt"`
+	Prompt       json.RawMessage `json:"prompt,omitempty"`
 	Model        string          `json:"model,omitempty" maxLength:"256" doc:"Instead of the conversation's model, for this prompt."`
 	Instructions *string         `json:"instructions,omitempty" doc:"Instead of the conversation's instructions, for this prompt."`
 	Params       *Params         `json:"params,omitempty" doc:"Merged over the conversation's, key by key, for this prompt."`
@@ -16,7 +16,7 @@ type NewResponse struct {
 	Stream       bool            `json:"stream,omitempty" doc:"Answer with an event stream instead of the finished response."`
 	Background   bool            `json:"background,omitempty" enum:"false" doc:"true is not supported yet."`
 	Store        *bool           `json:"store,omitempty" enum:"true" doc:"false is not supported yet."`
-	Regenerate   bool            `json:"regenerate,omitempty" enum:"false" doc:"true is not supported yet."`
+	Regenerate   bool            `json:"regenerate,omitempty" doc:"true, in the place of prompt: run the input of the conversation's last turn again. A new answer supersedes the old output, which only its response then shows; when the new one fails, the old one stays."`
 }
 
 // Response is one run of a model.
@@ -27,8 +27,8 @@ type Response struct {
 	Status         string         `json:"status" enum:"queued,in_progress,completed,incomplete,failed,cancelled,interrupted"`
 	Model          string         `json:"model"`
 	Provider       string         `json:"provider"`
-	Input          []string       `json:"input" doc:"The ids of the messages that the prompt brought."`
-	Output         []Message      `json:"output" doc:"What the model wrote."`
+	Input          []string       `json:"input" doc:"The ids of the messages that the prompt brought, or that were answered again."`
+	Output         []Message      `json:"output" doc:"What the model wrote, also where a later response to the same input has superseded it."`
 	OutputText     string         `json:"output_text" doc:"The text of the output, for short."`
 	Usage          *Usage         `json:"usage" doc:"null where the provider reported none."`
 	Cost           *Cost          `json:"cost" doc:"null where unknown."`

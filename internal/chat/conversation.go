@@ -73,6 +73,8 @@ type Item struct {
 	Version    int64
 	// Excluded items stay visible and are not sent to a model: the turn that they belong to failed.
 	Excluded bool
+	// Superseded items are no messages of the conversation any more, and known to their response alone: the turn was run again.
+	Superseded bool
 }
 
 // ItemStatus is how far an item has come.
@@ -104,6 +106,9 @@ func (s Status) Terminal() bool { return s != Queued && s != InProgress }
 
 // LeavesContext reports whether the items of a turn that ended so are kept from later prompts.
 func (s Status) LeavesContext() bool { return s == Failed || s == Interrupted }
+
+// Answers reports whether a response that ended so is an answer, which takes the place of the one before when a turn is run again.
+func (s Status) Answers() bool { return s == Completed || s == Incomplete }
 
 // Response is one run of a model.
 type Response struct {

@@ -16,7 +16,7 @@ type reply struct {
 	newID    func(prefix string) string
 	now      func() time.Time
 	response *Response
-	// seq is the place of the turn's last input item. Nothing else can be added while the turn runs, so the output's
+	// seq is the place of the first output item. Nothing else can be added while the turn runs, so the output's
 	// places are known before they are stored.
 	seq int64
 
@@ -114,7 +114,7 @@ func (r *reply) begin(itemType, prefix string) *draft {
 		r.open = nil
 	}
 	d := &draft{index: len(r.drafts), item: Item{
-		ID: r.newID(prefix), ConversationID: r.response.ConversationID, Seq: r.seq + int64(len(r.drafts)) + 1, ResponseID: r.response.ID, Output: true,
+		ID: r.newID(prefix), ConversationID: r.response.ConversationID, Seq: r.seq + int64(len(r.drafts)), ResponseID: r.response.ID, Output: true,
 		Item: llm.Item{Type: itemType}, Status: ItemInProgress, Model: r.response.Model, CreatedAt: r.now(), Version: 1,
 	}}
 	r.drafts = append(r.drafts, d)

@@ -20,7 +20,9 @@ type Request struct {
 	Caller         Caller
 	ConversationID string
 	// Input items, at least one: Type, Role, Content or Data, and Metadata are the caller's; the rest is set here.
-	Input        []Item
+	Input []Item
+	// Regenerate runs the last turn's input again, in the place of Input. When the new response answers, it supersedes the old output.
+	Regenerate   bool
 	Model        string
 	Instructions *string
 	// Params override the conversation's key by key.
@@ -37,7 +39,7 @@ type turn struct {
 	call     *llm.Call
 	response Response
 	intent   audit.Record
-	seq      int64 // of the last input item
+	seq      int64 // of the first output item
 }
 
 // Respond begins a response and returns it running. When Respond returns without an error the question is stored, the
@@ -68,24 +70,30 @@ func (s *Service) Respond(ctx context.Context, req Request) (*Run, error) {
 // by then; it then reads anew.
 func (s *Service) begin(ctx context.Context, req *Request) (*turn, error) {
 	now := s.now()
-	s.fill(req.Input, req.ConversationID, now)
-	masked := s.maskItems(req.Input, func(*Item) bool { return true })
+	var masked maskedText
+	if !req.Regenerate {
+		s.fill(req.Input, req.ConversationID, now)
+		masked = s.maskInput(req)
+	}
 	for range maxStale {
-		c, history, err := s.Store.Context(ctx, req.Caller.Owner, req.ConversationID, s.ContextMessages)
+		c, history, err := s.read(ctx, req)
 		if err != nil {
 			return nil, err
 		}
 		if c.ActiveResponse != "" {
 			return nil, Locked()
 		}
+		if req.Regenerate {
+			masked = s.maskInput(req)
+		}
 		t, err := s.prepare(ctx, req, &c, history, masked, now)
 		if err != nil {
 			return nil, err
 		}
-		start := Turn{Conversation: c, Title: titleOf(req.Input), Input: req.Input, Response: t.response, Intent: t.intent}
+		start := Turn{Conversation: c, Title: titleOf(req.Input), Input: req.Input, Regenerate: req.Regenerate, Response: t.response, Intent: t.intent}
 		err = s.Store.Begin(ctx, req.Caller.Owner, &start)
 		if err == nil {
-			t.seq = start.Input[len(start.Input)-1].Seq
+			t.seq = start.OutputSeq
 			return t, nil
 		}
 		if !errors.Is(err, ErrStale) {
@@ -93,6 +101,25 @@ func (s *Service) begin(ctx context.Context, req *Request) (*turn, error) {
 		}
 	}
 	return nil, Locked()
+}
+
+// read reads what a prompt goes with. For a turn that is run again it also sets the input.
+func (s *Service) read(ctx context.Context, req *Request) (Conversation, []Item, error) {
+	if !req.Regenerate {
+		return s.Store.Context(ctx, req.Caller.Owner, req.ConversationID, s.ContextMessages)
+	}
+	c, history, input, err := s.Store.LastTurn(ctx, req.Caller.Owner, req.ConversationID, s.ContextMessages)
+	req.Input = input
+	return c, history, err
+}
+
+func (s *Service) maskInput(req *Request) maskedText {
+	return s.maskItems(req.Input, func(*Item) bool { return true })
+}
+
+// NothingToRegenerate is the fault of running a turn again where a conversation does not end with one.
+func NothingToRegenerate() *fault.Error {
+	return fault.New(fault.Invalid, CodeNothingToRegenerate, "There is nothing to regenerate: the conversation does not end with a turn of a model.")
 }
 
 // Locked is the fault of a change to a conversation while a response runs on it.

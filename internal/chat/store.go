@@ -22,6 +22,7 @@ const (
 	CodeInvalidCursor        = "invalid_cursor"
 	CodeDuplicateID          = "duplicate_id"
 	CodeResponseEnded        = "response_ended"
+	CodeNothingToRegenerate  = "nothing_to_regenerate"
 	CodeStoreUnavailable     = "store_unavailable"
 )
 
@@ -51,14 +52,21 @@ type Turn struct {
 	Conversation Conversation
 	// Title is set on the conversation if it has none.
 	Title string
-	// Input items; Begin sets their Seq.
-	Input    []Item
-	Response Response
-	Intent   audit.Record
+	// Input items; Begin sets their Seq. With Regenerate they are those that Store.LastTurn returned, and stay as they are.
+	Input      []Item
+	Regenerate bool
+	Response   Response
+	Intent     audit.Record
+	// OutputSeq is set by Begin: the Seq that the first item of the output will have.
+	OutputSeq int64
 }
 
 // Ending is what Store.End writes. If Response.Status leaves the context, all items of the turn, input and output,
 // become Excluded.
+//
+// Of a turn that was begun with Regenerate: if Response.Status answers, the turn's output so far becomes Superseded, and the input's
+// ResponseID is the new response's, its Version rises and it is not Excluded any more. Otherwise the output of the new response is Superseded,
+// and all else is as before.
 type Ending struct {
 	// Response in its terminal state, with its Output; End sets the items' Seq. Its Usage is added to the conversation's.
 	Response Response
@@ -104,6 +112,8 @@ type Store interface {
 	// its Version and MessageCount and sets its UpdatedAt to the last item's CreatedAt. While a response runs: Conflict, conversation_locked.
 	// An item whose id is in the conversation already is a Conflict, duplicate_id.
 	AppendItems(ctx context.Context, owner, conversationID, title string, items []Item, recs ...audit.Record) error
+	//
+	// Superseded items are neither read, listed, changed nor counted by any of these methods, but a page may begin or end at one.
 	Item(ctx context.Context, owner, conversationID, id string) (Item, error)
 	// Items lists by Seq.
 	Items(ctx context.Context, owner, conversationID string, p Page) (List[Item], error)
@@ -117,6 +127,11 @@ type Store interface {
 	// n > 0 keeps the newest n and then grows backwards to the next user message (or the start), so that a turn is never
 	// split. n = 0 is all.
 	Context(ctx context.Context, owner, conversationID string, n int) (Conversation, []Item, error)
+	// LastTurn is for a turn that is run again what Context is for a new one: in one snapshot, the conversation, what a prompt sends
+	// ahead of the turn that the conversation ends with (n as in Context), and that turn's input, Excluded or not. A turn is the items at the end
+	// that name one response; where there is none, or its input is gone: Invalid, nothing_to_regenerate. Of a conversation on which a
+	// response runs only the conversation is returned.
+	LastTurn(ctx context.Context, owner, conversationID string, n int) (c Conversation, history, input []Item, err error)
 	// Begin starts a turn in one transaction: the conversation's lock, the input items, the response, the audit intent.
 	// A lock that is held: Conflict, conversation_locked. A conversation that has changed: ErrStale.
 	Begin(ctx context.Context, owner string, t *Turn) error

@@ -40,11 +40,23 @@ func checkBody(body any) []fault.Field {
 	case *api.MessagePatch:
 		return append(checkContent(b.Role, b.Content, "body.content"), checkMetadata(b.Metadata.Value)...)
 	case *api.NewResponse:
-		var fields []fault.Field
+		fields := checkPrompt(b)
 		for i, m := range promptMessages(b.Prompt) {
 			fields = append(fields, checkMessage(m, fmt.Sprintf("body.prompt[%d]", i))...)
 		}
 		return fields
+	default:
+		return nil
+	}
+}
+
+// checkPrompt finds a prompt where there must be none, and none where there must be one.
+func checkPrompt(b *api.NewResponse) []fault.Field {
+	switch {
+	case b.Regenerate && b.Prompt != nil:
+		return []fault.Field{{Location: "body.prompt", Message: "expected none with regenerate, which runs the last input again"}}
+	case !b.Regenerate && b.Prompt == nil:
+		return []fault.Field{{Location: "body", Message: "expected required property prompt to be present, or regenerate: true"}}
 	default:
 		return nil
 	}

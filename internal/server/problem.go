@@ -259,7 +259,7 @@ func (s *server) field(op *huma.Operation, detail *huma.ErrorDetail) fault.Field
 // isLater reports whether a value is refused only because it asks for what a later version will do.
 func isLater(location string, detail *huma.ErrorDetail) bool {
 	switch location {
-	case "body.background", "body.regenerate":
+	case "body.background":
 		return detail.Value == true
 	case "body.store":
 		return detail.Value == false

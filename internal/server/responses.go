@@ -21,11 +21,14 @@ func (s *server) responseRoutes() {
 		method: http.MethodPost, path: responsesPath, id: "createResponse", tag: tagResponses,
 		summary: "Prompt a model",
 		description: "Stores the prompt, calls the model with the conversation so far, stores the reply. The question is stored, and its audit record written, before the model is called.\n\n" +
-			"Whole: 200 with the response once it is completed, incomplete or cancelled; a failure is a problem with response_id. With stream: true: 200 and an event stream at once, of which a failure is an event. A client that leaves does not end the response.",
+			"Whole: 200 with the response once it is completed, incomplete or cancelled; a failure is a problem with response_id. With stream: true: 200 and an event stream at once, of which a failure is an event. A client that leaves does not end the response.\n\n" +
+			"With regenerate: true, in the place of prompt, the input of the last turn is run again, also of one that failed; the other fields may be given. When the new response is completed or incomplete it supersedes the old output: " +
+			"that is no message of the conversation any more, and only its own response still shows it. Otherwise the old output stays, and what came of the new one is in its response alone.",
 		status: http.StatusOK, reply: api.Response{},
 		errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusGatewayTimeout},
 		examples: map[string]any{
 			"Plain":    map[string]any{"prompt": "What is the capital of Portugal?"},
+			"Again":    map[string]any{"regenerate": true, "params": map[string]any{"temperature": 1}},
 			"Streamed": map[string]any{"prompt": "Tell me about it.", "stream": true},
 			"Tools": map[string]any{
 				"prompt": "How warm is it in Lisbon?",
@@ -84,11 +87,15 @@ func (s *server) answer(ctx context.Context, x *exchange, run *chat.Run, stream 
 
 func chatRequest(caller chat.Caller, in *respondInput) chat.Request {
 	b := &in.Body
-	return chat.Request{
-		Caller: caller, ConversationID: in.ConversationID, Input: promptItems(b.Prompt),
+	req := chat.Request{
+		Caller: caller, ConversationID: in.ConversationID, Regenerate: b.Regenerate,
 		Model: b.Model, Instructions: b.Instructions, Params: params(b.Params),
 		Tools: orNone(b.Tools), ToolChoice: orNone(b.ToolChoice), Stream: b.Stream,
 	}
+	if !b.Regenerate {
+		req.Input = promptItems(b.Prompt)
+	}
+	return req
 }
 
 // whole answers once the run has ended. A client that goes before gets nothing, and the run goes on.

@@ -13,6 +13,7 @@ import (
 const (
 	contextUp   = `SELECT ` + itemColumns + ` FROM items WHERE pos > ? AND pos < ? AND excluded = 0 ORDER BY pos`
 	contextDown = `SELECT ` + itemColumns + ` FROM items WHERE pos > ? AND pos < ? AND excluded = 0 ORDER BY pos DESC`
+	lastItems   = `SELECT ` + itemColumns + ` FROM items WHERE pos > ? AND pos < ? AND excluded < 2 ORDER BY pos DESC`
 )
 
 // checkEvery is how many rows are read between two looks at whether anybody still waits for them.
@@ -31,11 +32,7 @@ func (s *Store) Context(ctx context.Context, owner, conversationID string, n int
 			if row, err = c.conversation(owner, conversationID, a); err != nil {
 				return err
 			}
-			if n > 0 {
-				items, err = c.newest(ctx, row, n, a)
-			} else {
-				items, err = c.all(ctx, row, a)
-			}
+			items, err = c.sent(ctx, row, pos(row.num+1, 0), n, a)
 			return err
 		})
 	})
@@ -45,10 +42,76 @@ func (s *Store) Context(ctx context.Context, owner, conversationID string, n int
 	return row.Conversation, items, nil
 }
 
+// LastTurn implements chat.Store.
+func (s *Store) LastTurn(ctx context.Context, owner, conversationID string, n int) (c chat.Conversation, history, input []chat.Item, err error) {
+	err = s.readers.read(ctx, func(db *conn) error {
+		return db.snapshot(func() error {
+			a := &arena{}
+			row, err := db.conversation(owner, conversationID, a)
+			if err != nil {
+				return err
+			}
+			c = row.Conversation
+			if c.ActiveResponse != "" {
+				return nil
+			}
+			if input, err = db.lastInput(row, a); err != nil {
+				return err
+			}
+			history, err = db.sent(ctx, row, pos(row.num, input[0].Seq), n, a)
+			return err
+		})
+	})
+	if err != nil {
+		return chat.Conversation{}, nil, nil, err
+	}
+	return c, history, input, nil
+}
+
+// lastInput reads the input of the turn that a conversation ends with: the items at its end belong to one response.
+func (c *conn) lastInput(row *conversationRow, a *arena) ([]chat.Item, error) {
+	q := c.prepare(lastItems).int(pos(row.num, 0)).int(pos(row.num+1, 0))
+	defer q.reset()
+	input := backwards{buf: make([]chat.Item, 4)}
+	response := ""
+	for {
+		more, err := q.next()
+		if err != nil {
+			return nil, err
+		}
+		if !more {
+			break
+		}
+		var it chat.Item
+		if _, err := scanItem(q, a, row.ID, &it); err != nil {
+			return nil, err
+		}
+		response = cmp.Or(response, it.ResponseID)
+		if it.ResponseID == "" || it.ResponseID != response {
+			break
+		}
+		if !it.Output {
+			*input.prepend() = it
+		}
+	}
+	if input.n == 0 {
+		return nil, chat.NothingToRegenerate()
+	}
+	return input.last(input.n), nil
+}
+
+// sent reads the items below end that a prompt sends, the newest n or, where n is 0, all.
+func (c *conn) sent(ctx context.Context, row *conversationRow, end int64, n int, a *arena) ([]chat.Item, error) {
+	if n > 0 {
+		return c.newest(ctx, row, end, n, a)
+	}
+	return c.all(ctx, row, end, a)
+}
+
 // all reads every item that is in the context.
-func (c *conn) all(ctx context.Context, row *conversationRow, a *arena) ([]chat.Item, error) {
+func (c *conn) all(ctx context.Context, row *conversationRow, end int64, a *arena) ([]chat.Item, error) {
 	items := make([]chat.Item, 0, row.MessageCount)
-	q := c.prepare(contextUp).int(pos(row.num, 0)).int(pos(row.num+1, 0))
+	q := c.prepare(contextUp).int(pos(row.num, 0)).int(end)
 	defer q.reset()
 	for {
 		more, err := q.next()
@@ -67,8 +130,8 @@ func (c *conn) all(ctx context.Context, row *conversationRow, a *arena) ([]chat.
 
 // newest reads backwards until at least n items are there, the first is a user's message, and no output stands without
 // its call.
-func (c *conn) newest(ctx context.Context, row *conversationRow, n int, a *arena) ([]chat.Item, error) {
-	q := c.prepare(contextDown).int(pos(row.num, 0)).int(pos(row.num+1, 0))
+func (c *conn) newest(ctx context.Context, row *conversationRow, end int64, n int, a *arena) ([]chat.Item, error) {
+	q := c.prepare(contextDown).int(pos(row.num, 0)).int(end)
 	defer q.reset()
 	items := backwards{buf: make([]chat.Item, min(int64(n), row.MessageCount)+4)}
 	var unanswered calls

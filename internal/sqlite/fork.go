@@ -29,8 +29,9 @@ const (
 	purgeForks  = `INSERT INTO purges (conversation, id) SELECT conversation, id FROM forks`
 	deleteForks = `DELETE FROM forks`
 
-	selectFirstSeq = `SELECT first_seq FROM responses WHERE id = ? AND owner = ?`
-	copyItems      = `SELECT ` + itemColumns + ` FROM items WHERE pos > ? AND pos < ? ORDER BY pos`
+	// A turn that is run again has brought no items yet.
+	selectFirstNew = `SELECT CASE WHEN input_end IS NULL THEN first_seq ELSE output_seq END FROM responses WHERE id = ? AND owner = ?`
+	copyItems      = `SELECT ` + itemColumns + ` FROM items WHERE pos > ? AND pos < ? AND excluded < 2 ORDER BY pos`
 )
 
 // forks bounds the forks that run.
@@ -133,7 +134,7 @@ func (s *Store) openFork(reader *conn, owner, sourceID, after string, c *chat.Co
 func (c *conn) forkEnd(source *conversationRow, after string) (int64, error) {
 	end := pos(source.num+1, 0)
 	if source.ActiveResponse != "" {
-		q := c.prepare(selectFirstSeq).text(source.ActiveResponse).text(source.Owner)
+		q := c.prepare(selectFirstNew).text(source.ActiveResponse).text(source.Owner)
 		found, err := q.next()
 		if err != nil {
 			return 0, err

@@ -21,17 +21,36 @@ const itemColumns = `pos, id, type, role, status, version, created_at, edited_at
 
 const (
 	insertItem = `INSERT INTO items (` + itemColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	selectItem = `SELECT ` + itemColumns + ` FROM items WHERE id = ? AND pos >> 24 = ?`
+	selectItem = `SELECT ` + itemColumns + ` FROM items WHERE id = ? AND pos >> 24 = ? AND excluded < 2`
 	updateItem = `UPDATE items SET content = ?, metadata = ?, edited_at = ?, version = version + 1 WHERE pos = ? AND version = ?`
 	deleteItem = `DELETE FROM items WHERE pos = ?`
 
-	selectItemPos = `SELECT pos, version FROM items WHERE id = ? AND pos >> 24 = ?`
+	selectItemPos = `SELECT pos, version FROM items WHERE id = ? AND pos >> 24 = ? AND excluded < 2`
+	// A page may go on behind an item that was superseded meanwhile.
+	selectCursor = `SELECT pos FROM items WHERE id = ? AND pos >> 24 = ?`
 
-	listItemsUp   = `SELECT ` + itemColumns + ` FROM items WHERE pos > ? AND pos < ? ORDER BY pos LIMIT ?`
-	listItemsDown = `SELECT ` + itemColumns + ` FROM items WHERE pos > ? AND pos < ? ORDER BY pos DESC LIMIT ?`
+	listItemsUp   = `SELECT ` + itemColumns + ` FROM items WHERE pos > ? AND pos < ? AND excluded < 2 ORDER BY pos LIMIT ?`
+	listItemsDown = `SELECT ` + itemColumns + ` FROM items WHERE pos > ? AND pos < ? AND excluded < 2 ORDER BY pos DESC LIMIT ?`
 
 	excludeItems = `UPDATE items SET excluded = 1 WHERE pos >= ? AND pos < ?`
 )
+
+// What the column excluded says; 0 is an item that is in the context.
+const (
+	excludedItem   = 1
+	supersededItem = 2
+)
+
+func exclusion(it *chat.Item) int64 {
+	switch {
+	case it.Superseded:
+		return supersededItem
+	case it.Excluded:
+		return excludedItem
+	default:
+		return 0
+	}
+}
 
 func pos(conversation, seq int64) int64 { return conversation<<seqBits | seq }
 
@@ -72,7 +91,7 @@ func (t *tx) insertItems(num, seq int64, items []itemRow) error {
 	for i, it := range items {
 		it.Seq = seq + int64(i)
 		s := t.prepare(insertItem).int(pos(num, it.Seq)).text(it.ID).text(it.Type).opt(string(it.Role)).text(string(it.Status)).int(it.Version).
-			ms(it.CreatedAt).time(it.EditedAt).bool(it.Excluded).bool(it.Output).opt(it.ResponseID).opt(it.Model).
+			ms(it.CreatedAt).time(it.EditedAt).int(exclusion(it.Item)).bool(it.Output).opt(it.ResponseID).opt(it.Model).
 			usage(it.Usage).raw(it.metadata).raw(it.Content).raw(it.Data)
 		if err := t.write(s); err != nil {
 			return err
@@ -87,7 +106,9 @@ func scanItem(s *stmt, a *arena, conversationID string, it *chat.Item) (int, err
 	it.Seq = s.getInt() & maxSeq
 	it.ID, it.Type, it.Role, it.Status = s.getText(a), s.getText(a), llm.Role(s.getText(a)), chat.ItemStatus(s.getText(a))
 	it.Version, it.CreatedAt, it.EditedAt = s.getInt(), s.getTime(), s.getTime()
-	it.Excluded, it.Output, it.ResponseID = s.getBool(), s.getBool(), s.getText(a)
+	excluded := s.getInt()
+	it.Excluded, it.Superseded = excluded == excludedItem, excluded == supersededItem
+	it.Output, it.ResponseID = s.getBool(), s.getText(a)
 	it.Model = s.getText(a)
 	usage, metadata := s.getRaw(a), s.getRaw(a)
 	it.Content, it.Data = s.getRaw(a), s.getRaw(a)
@@ -192,7 +213,7 @@ func (s *Store) Items(ctx context.Context, owner, conversationID string, p chat.
 
 func itemWindow(c *conn, num int64, p chat.Page) (window, error) {
 	w, err := newWindow(p, func(id string) (key, error) {
-		q := c.prepare(selectItemPos).text(id).int(num)
+		q := c.prepare(selectCursor).text(id).int(num)
 		found, err := q.next()
 		if err != nil {
 			return key{}, err

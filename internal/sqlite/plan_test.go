@@ -15,11 +15,11 @@ func TestEveryStatementUsesAnIndex(t *testing.T) {
 	statements := []string{
 		selectConversation, listConversationsUp, listConversationsDown, selectConversationKey, selectSettings, upsertSettings, deleteSettings,
 		insertConversation, updateConversation, deleteConversation, selectState, advance,
-		insertItem, selectItem, updateItem, deleteItem, selectItemPos, listItemsUp, listItemsDown, excludeItems, contextUp, contextDown,
+		insertItem, selectItem, updateItem, deleteItem, selectItemPos, selectCursor, supersedeItems, takeUpItems, lastItems, listItemsUp, listItemsDown, excludeItems, contextUp, contextDown,
 		lockConversation, unlockConversation, insertResponse, selectRun, setAttempts, endResponse,
 		selectResponse, listResponsesUp, listResponsesDown, selectResponseNum, selectInput, selectOutput,
 		insertRecord, selectRecord, selectRecordKey, selectMeta, insertMeta, selectLastChain, insertChain, selectHead,
-		takeNumber, insertFork, deleteFork, purgeForks, deleteForks, selectFirstSeq, copyItems,
+		takeNumber, insertFork, deleteFork, purgeForks, deleteForks, selectFirstNew, copyItems,
 		insertPurge, deletePurge, listPurgeItems, deleteItems, deleteResponses, selectRemaining, listForVerifying,
 	}
 	s := openNew(t)

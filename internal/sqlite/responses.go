@@ -6,7 +6,8 @@ import (
 	"github.com/parley-llm/parley/internal/chat"
 )
 
-const responseColumns = `r.num, r.conversation, r.id, r.owner, r.status, r.attempts, r.first_seq, r.output_seq, r.end_seq,
+const responseColumns = `r.num, r.conversation, r.id, r.owner, r.status, r.attempts, r.first_seq, coalesce(r.input_end, r.output_seq),
+  r.output_seq, r.end_seq,
   r.created_at, r.started_at, r.first_token_at, r.completed_at, r.stream, r.model, r.provider, r.host, r.actor, r.request_id,
   r.finish_reason, r.error_code, r.error_message, r.usage`
 
@@ -29,13 +30,14 @@ const (
 // responseRow is a response and where its items are.
 type responseRow struct {
 	chat.Response
-	num, conversation           int64
-	firstSeq, outputSeq, endSeq int64
+	num, conversation  int64
+	firstSeq, inputEnd int64
+	outputSeq, endSeq  int64
 }
 
 func scanResponse(s *stmt, a *arena, r *responseRow) (err error) {
 	r.num, r.conversation, r.ID, r.Owner, r.Status = s.getInt(), s.getInt(), s.getText(a), s.getText(a), chat.Status(s.getText(a))
-	r.Attempts, r.firstSeq, r.outputSeq, r.endSeq = int(s.getInt()), s.getInt(), s.getInt(), s.getInt()
+	r.Attempts, r.firstSeq, r.inputEnd, r.outputSeq, r.endSeq = int(s.getInt()), s.getInt(), s.getInt(), s.getInt(), s.getInt()
 	r.CreatedAt, r.StartedAt, r.FirstTokenAt, r.CompletedAt = s.getTime(), s.getTime(), s.getTime(), s.getTime()
 	r.Stream, r.Model, r.Provider, r.Host = s.getBool(), s.getText(a), s.getText(a), s.getText(a)
 	r.Actor, r.RequestID, r.FinishReason = s.getText(a), s.getText(a), s.getText(a)
@@ -48,7 +50,7 @@ func scanResponse(s *stmt, a *arena, r *responseRow) (err error) {
 
 // loadItems reads a response's input ids and output, and returns the size of the output's content.
 func (c *conn) loadItems(r *responseRow, a *arena) (int, error) {
-	q := c.prepare(selectInput).int(pos(r.conversation, r.firstSeq)).int(pos(r.conversation, r.outputSeq))
+	q := c.prepare(selectInput).int(pos(r.conversation, r.firstSeq)).int(pos(r.conversation, r.inputEnd))
 	for {
 		more, err := q.next()
 		if err != nil {

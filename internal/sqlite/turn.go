@@ -14,13 +14,16 @@ const (
 	unlockConversation = `UPDATE conversations SET version = version + 1, next_seq = ?, message_count = message_count + ?,
   updated_at = ?, active_response = NULL, usage = ? WHERE num = ?`
 
-	insertResponse = `INSERT INTO responses (conversation, id, owner, status, attempts, first_seq, output_seq, end_seq, created_at,
-  stream, model, provider, host, actor, request_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	selectRun = `SELECT r.num, r.conversation, r.status, r.first_seq, r.output_seq, c.next_seq, c.id, c.usage
+	insertResponse = `INSERT INTO responses (conversation, id, owner, status, attempts, first_seq, input_end, output_seq, end_seq, created_at,
+  stream, model, provider, host, actor, request_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	selectRun = `SELECT r.num, r.conversation, r.status, r.first_seq, r.input_end, r.output_seq, c.next_seq, c.id, c.usage
   FROM responses r LEFT JOIN conversations c ON c.num = r.conversation WHERE r.id = ? AND r.owner = ?`
 	setAttempts = `UPDATE responses SET attempts = ? WHERE num = ?`
 	endResponse = `UPDATE responses SET status = ?, attempts = ?, output_seq = ?, end_seq = ?, started_at = ?, first_token_at = ?, completed_at = ?,
   finish_reason = ?, error_code = ?, error_message = ?, usage = ? WHERE num = ?`
+
+	supersedeItems = `UPDATE items SET excluded = 2 WHERE pos >= ? AND pos < ? AND excluded < 2`
+	takeUpItems    = `UPDATE items SET excluded = 0, response_id = ?, version = version + 1 WHERE pos >= ? AND pos < ?`
 )
 
 // Begin implements chat.Store. It sets the input's ConversationID, ResponseID and Seq.
@@ -40,11 +43,15 @@ func (s *Store) Begin(ctx context.Context, owner string, turn *chat.Turn) error 
 		if c.version != turn.Conversation.Version {
 			return chat.ErrStale
 		}
-		if len(rows) > 1 {
+		switch {
+		case turn.Regenerate:
+			return t.beginAgain(c, owner, turn)
+		case len(rows) > 1:
 			return t.atomically(func() error { return t.begin(c, owner, turn, rows) })
+		default:
+			// The only item that can be refused is the first thing written.
+			return t.begin(c, owner, turn, rows)
 		}
-		// The only item that can be refused is the first thing written.
-		return t.begin(c, owner, turn, rows)
 	})
 }
 
@@ -52,11 +59,28 @@ func (t *tx) begin(c state, owner string, turn *chat.Turn, input []itemRow) erro
 	if err := t.insertItems(c.num, c.nextSeq, input); err != nil {
 		return err
 	}
+	turn.OutputSeq = c.nextSeq + int64(len(input))
+	return t.beginResponse(c, owner, turn, c.nextSeq, 0)
+}
+
+// beginAgain begins a turn whose input is there. As the conversation has not changed since it was read, so has not the input.
+func (t *tx) beginAgain(c state, owner string, turn *chat.Turn) error {
+	turn.OutputSeq = c.nextSeq
+	return t.beginResponse(c, owner, turn, turn.Input[0].Seq, turn.Input[len(turn.Input)-1].Seq+1)
+}
+
+// beginResponse writes a response whose input begins at firstSeq and, where inputEnd is not 0, ends there, and locks its conversation.
+func (t *tx) beginResponse(c state, owner string, turn *chat.Turn, firstSeq, inputEnd int64) error {
 	r := &turn.Response
-	added := int64(len(input))
-	next := c.nextSeq + added
-	if err := t.write(t.prepare(insertResponse).int(c.num).text(r.ID).text(owner).text(string(r.Status)).int(int64(r.Attempts)).
-		int(c.nextSeq).int(next).int(next).ms(r.CreatedAt).
+	next := turn.OutputSeq
+	added := next - c.nextSeq
+	s := t.prepare(insertResponse).int(c.num).text(r.ID).text(owner).text(string(r.Status)).int(int64(r.Attempts)).int(firstSeq)
+	if inputEnd == 0 {
+		s.null()
+	} else {
+		s.int(inputEnd)
+	}
+	if err := t.write(s.int(next).int(next).ms(r.CreatedAt).
 		bool(r.Stream).text(r.Model).text(r.Provider).opt(r.Host).opt(r.Actor).opt(r.RequestID)); err != nil {
 		return err
 	}
@@ -71,8 +95,10 @@ type run struct {
 	num, conversation int64
 	status            chat.Status
 	firstSeq          int64
-	outputSeq         int64
-	nextSeq           int64
+	// inputEnd is 0 where the turn is not one that is run again.
+	inputEnd  int64
+	outputSeq int64
+	nextSeq   int64
 	// conversationID is empty where the conversation is gone.
 	conversationID string
 	// usage is the conversation's so far.
@@ -93,7 +119,7 @@ func (t *tx) running(owner, id string) (run, error) {
 	a := &arena{}
 	r := run{
 		num: s.getInt(), conversation: s.getInt(), status: chat.Status(s.getText(a)),
-		firstSeq: s.getInt(), outputSeq: s.getInt(), nextSeq: s.getInt(), conversationID: s.getText(a),
+		firstSeq: s.getInt(), inputEnd: s.getInt(), outputSeq: s.getInt(), nextSeq: s.getInt(), conversationID: s.getText(a),
 	}
 	if r.status.Terminal() {
 		return run{}, responseEnded()
@@ -153,16 +179,29 @@ func (s *Store) End(ctx context.Context, owner string, e *chat.Ending) error {
 
 // endTurn writes the end of a response whose conversation is there.
 func (t *tx) endTurn(r *run, e *chat.Ending, output []itemRow) error {
+	again, answered := r.inputEnd != 0, e.Response.Status.Answers()
+	for i := range output {
+		output[i].Superseded = again && !answered
+	}
 	if err := t.insertItems(r.conversation, r.nextSeq, output); err != nil {
 		return err
 	}
-	if e.Response.Status.LeavesContext() {
+	added := int64(len(output))
+	next := r.nextSeq + added
+	switch {
+	case again && answered:
+		gone, err := t.supersede(r, e.Response.ID)
+		if err != nil {
+			return err
+		}
+		added -= gone
+	case again:
+		added = 0
+	case e.Response.Status.LeavesContext():
 		if err := t.write(t.prepare(excludeItems).int(pos(r.conversation, r.firstSeq)).int(pos(r.conversation, r.outputSeq))); err != nil {
 			return err
 		}
 	}
-	added := int64(len(output))
-	next := r.nextSeq + added
 	total := r.usage
 	if u := e.Response.Usage; u != nil {
 		total.InputTokens += u.InputTokens
@@ -175,6 +214,16 @@ func (t *tx) endTurn(r *run, e *chat.Ending, output []itemRow) error {
 		return err
 	}
 	return t.end(r, e, r.nextSeq, next)
+}
+
+// supersede hides the output that a turn had before it was run again, and returns how many items that were. The input is the new
+// response's then, and in the context, where it may not have been.
+func (t *tx) supersede(r *run, id string) (int64, error) {
+	if err := t.write(t.prepare(supersedeItems).int(pos(r.conversation, r.inputEnd)).int(pos(r.conversation, r.outputSeq))); err != nil {
+		return 0, err
+	}
+	gone := int64(t.Changes())
+	return gone, t.write(t.prepare(takeUpItems).text(id).int(pos(r.conversation, r.firstSeq)).int(pos(r.conversation, r.inputEnd)))
 }
 
 // end writes the response's terminal state and its outcome.

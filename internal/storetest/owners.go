@@ -46,6 +46,8 @@ func (w *world) missing(owner, conversation, item, response string) []string {
 	add("Context", chat.CodeConversationNotFound, err)
 	_, _, err = w.Context(w.ctx, owner, conversation, 5)
 	add("Context of 5", chat.CodeConversationNotFound, err)
+	_, _, _, err = w.LastTurn(w.ctx, owner, conversation, 0)
+	add("LastTurn", chat.CodeConversationNotFound, err)
 	add("Begin", chat.CodeConversationNotFound, w.Begin(w.ctx, owner, t))
 	_, err = w.Responses(w.ctx, owner, conversation, page)
 	add("Responses", chat.CodeConversationNotFound, err)

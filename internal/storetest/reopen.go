@@ -48,6 +48,23 @@ var reopenCases = []reopenCase{
 		w.answered(c.ID)
 		w.equal(w.window(c.ID, 0), []int64{1, 3, 4})
 	}},
+	{"a turn that was run again at a restart keeps its old output, and can be run again", func(w *world, reopen func()) {
+		c := w.conversation(w.messages(1)...)
+		w.answered(c.ID)
+		items := w.items(c.ID)
+		t := w.beginAgain(c.ID)
+		reopen()
+		orphans, err := w.Orphans(w.ctx)
+		w.ok(err)
+		w.equal(len(orphans), 1)
+		w.equal([]any{orphans[0].ID, orphans[0].Input}, []any{t.Response.ID, ids(items[1:2])})
+		w.ok(w.End(w.ctx, owner, w.ending(&chat.Turn{Response: orphans[0]}, chat.Interrupted)))
+		w.equal(w.items(c.ID), items)
+		w.regenerated(c.ID, chat.Completed, w.message(llm.Assistant, "new"))
+		w.equal(w.window(c.ID, 0), []int64{1, 2, 4})
+		reopen()
+		w.equal(w.window(c.ID, 0), []int64{1, 2, 4})
+	}},
 	{"deleted conversations stay deleted, also those that a restart interrupted", func(w *world, reopen func()) {
 		c := w.conversation(w.messages(1000)...)
 		w.ok(w.AppendItems(w.ctx, owner, c.ID, "", w.messages(1000)))

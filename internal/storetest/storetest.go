@@ -40,6 +40,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"pages", pageCases},
 		{"context", contextCases},
 		{"turns", turnCases},
+		{"regenerate", regenerateCases},
 		{"deletion", deletionCases},
 		{"forks", forkCases},
 		{"owners", ownerCases},
