@@ -44,9 +44,6 @@ func open(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *app, er
 	if err != nil {
 		return nil, err
 	}
-	if err := checkModel(cfg, router); err != nil {
-		return nil, err
-	}
 	a := &app{fatal: make(chan error, 1), model: newModelChoice(cfg, router)}
 	newID := chat.NewID(time.Now)
 	a.store, err = sqlite.Open(ctx, sqlite.Options{

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -48,6 +51,9 @@ run meanwhile or be gone. It exits with 0 if all is well and with 1 on any findi
 			if err != nil {
 				return err
 			}
+			if err := mustExist(path); err != nil {
+				return err
+			}
 			report, err := sqlite.VerifyAudit(cmd.Context(), path, progress(cmd.ErrOrStderr(), time.Now))
 			if err != nil {
 				return fmt.Errorf("verifying %s: %w", path, err)
@@ -71,6 +77,20 @@ func verifyPath(cmd *cobra.Command, environ []string, store string) (string, err
 		return "", err
 	}
 	return cfg.StorePath(), nil
+}
+
+// mustExist says of a database that is not there where it was looked for, and how to name another.
+func mustExist(path string) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		// What else is wrong with it, opening it says.
+		return nil
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	return fmt.Errorf(`there is no database at %s
+Run it in the directory that the server runs in, or name the server's data directory by --data (PARLEY_DATA) or the file by --store.
+A server that has never run has no audit log`, path)
 }
 
 // progress says from time to time how far a long verification is.

@@ -49,12 +49,13 @@ func newModelChoice(cfg *config.Config, router *llm.Router) *modelChoice {
 }
 
 // checkModel refuses a default model that nobody here offers. What another provider offers, only it knows.
-func checkModel(cfg *config.Config, router *llm.Router) error {
-	if cfg.Model == "" {
-		return nil
+func checkModel(cfg *config.Config) error {
+	router, err := newRouter(cfg)
+	if err != nil || cfg.Model == "" {
+		return err
 	}
 	if e, name, _ := router.Route(cfg.Model); e.Name == llm.BuiltIn && name != echoModel {
-		return fmt.Errorf("PARLEY_MODEL names a model of a provider that is not configured: set OPENAI_API_KEY or OPENAI_BASE_URL too, or %s", router.ID(llm.BuiltIn, echoModel))
+		return cfg.Problem("PARLEY_MODEL", "names a model of a provider that is not configured: set OPENAI_API_KEY or OPENAI_BASE_URL too, or "+router.ID(llm.BuiltIn, echoModel))
 	}
 	return nil
 }

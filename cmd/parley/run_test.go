@@ -164,12 +164,38 @@ func TestHealthcheckOfNothingFails(t *testing.T) {
 
 func TestVerifyingAFileThatIsNotThereFails(t *testing.T) {
 	r := parley(t, nil, "audit", "verify")
-	r.expect(t, exitFailed, filepath.Join("data", "parley.db"))
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.expect(t, exitFailed, "there is no database at "+filepath.Join(here, "data", "parley.db"), "--data", "--store")
+	parleyHere(t, nil, "audit", "verify", "--store", "elsewhere.db").expect(t, exitFailed, "there is no database at "+filepath.Join(here, "elsewhere.db"))
 	if entries, _ := os.ReadDir("."); len(entries) > 0 {
 		t.Errorf("files were made: %v", entries)
 	}
 }
 
 func TestADefaultModelThatNobodyOffersIsRefusedAtStart(t *testing.T) {
-	parley(t, []string{"PARLEY_ADDR=127.0.0.1:0", "PARLEY_MODEL=gpt-9"}).expect(t, exitFailed, "PARLEY_MODEL", "OPENAI_API_KEY")
+	parley(t, []string{"PARLEY_ADDR=127.0.0.1:0", "PARLEY_MODEL=gpt-9"}).expect(t, exitUsage, "PARLEY_MODEL (environment)", "OPENAI_API_KEY")
+}
+
+func TestConfigReportsAllThatServeWouldRefuse(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("data", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join("data", "secret.key"), []byte("short"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--addr", "0.0.0.0:0", "--model", "gpt-9"}
+	says := []string{"PARLEY_ADDR (flag): 0.0.0.0:0 can be reached", "PARLEY_MODEL (flag)", "PARLEY_SECRET_KEY (default)", "fewer than 32"}
+	parleyHere(t, nil, append([]string{"serve"}, args...)...).expect(t, exitUsage, says...)
+	for _, form := range []string{"--json=false", "--json"} {
+		r := parleyHere(t, nil, append([]string{"config", form}, args...)...)
+		r.expect(t, exitUsage, says...)
+		if !strings.Contains(r.stdout, "PARLEY_ADDR") {
+			t.Errorf("the settings are not shown: %s", r.stdout)
+		}
+	}
+	parleyHere(t, nil, "config", "--data", "elsewhere").expect(t, exitOK)
 }

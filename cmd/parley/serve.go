@@ -35,7 +35,7 @@ what is left is stored as interrupted. A second signal ends it at once.`,
 			if err != nil {
 				return err
 			}
-			if err := cfg.CheckExposure(); err != nil {
+			if err := check(cfg); err != nil {
 				return err
 			}
 			return serve(cmd.Context(), cfg, cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -51,7 +51,16 @@ func serve(ctx context.Context, cfg *config.Config, out, errOut io.Writer) (err 
 	for _, warning := range cfg.Warnings {
 		log.WarnContext(ctx, "setting not used", "reason", warning)
 	}
+	// Deferred first, it is the last word: by then the store is closed.
+	defer func() {
+		if err == nil {
+			log.InfoContext(context.WithoutCancel(ctx), "stopped")
+		}
+	}()
 	listener, err := listen(ctx, string(cfg.Addr))
+	if err != nil && ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

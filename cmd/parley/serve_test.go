@@ -159,6 +159,9 @@ func TestServingAnswersStopsAndLosesNothing(t *testing.T) {
 	if code := n.wait(); code != exitOK {
 		t.Errorf("exit %d: %s", code, n.logs)
 	}
+	if !strings.HasSuffix(n.logs.String(), `"msg":"stopped"}`+"\n") {
+		t.Errorf("the last word is another: %s", n.logs)
+	}
 
 	verified := parleyHere(t, nil, "audit", "verify")
 	verified.expect(t, exitOK)
@@ -186,13 +189,40 @@ func TestTheGreetingsCommandsWorkAsPrinted(t *testing.T) {
 			t.Skipf("%s is not here", tool)
 		}
 	}
-	for _, tt := range []struct{ title, key string }{{"without a key", ""}, {"with a key", "k-1"}} {
+	const key = "k-$HOME:1"
+	// ask: the key is typed. shell: what the other shell's environment holds.
+	for _, tt := range []struct {
+		title, dotEnv string
+		environ, args []string
+		shell         string
+		ask           bool
+	}{
+		{title: "without a key"},
+		{title: "a key from the same environment", environ: []string{"PARLEY_API_KEY=" + key}, shell: "PARLEY_API_KEY=" + key},
+		{title: "a key from another environment", environ: []string{"PARLEY_API_KEY=" + key}, ask: true},
+		{title: "a key from a flag", args: []string{"--api-key", key}, ask: true},
+		{title: "a key from a file", args: []string{"--api-key-file", "a key's file"}},
+		{title: "a key from a file of the environment", environ: []string{"PARLEY_API_KEY_FILE=a key's file"}},
+		{title: "a key from a file of .env", dotEnv: "PARLEY_API_KEY_FILE=\"a key's file\"\n"},
+		{title: "a key from .env", dotEnv: "OPENAI_MODEL=x\nPARLEY_API_KEY='" + key + "'\nPARLEY_LOG_LEVEL=warn\n"},
+		{title: "a key from .env with a comment", dotEnv: "export PARLEY_API_KEY = '" + key + "' # mine"},
+		{title: "a key from .env in two lines", dotEnv: "PARLEY_API_KEY=other\nPARLEY_API_KEY='" + key + "'\n", ask: true},
+		{title: "a key from .env made of others", dotEnv: "K='" + key + "'\nPARLEY_API_KEY=${K}\n", ask: true},
+	} {
 		t.Run(tt.title, func(t *testing.T) {
-			var environ []string
-			if tt.key != "" {
-				environ = []string{"PARLEY_API_KEY=" + tt.key}
+			t.Chdir(t.TempDir())
+			if err := os.WriteFile("a key's file", []byte(key+"\n"), 0o600); err != nil {
+				t.Fatal(err)
 			}
-			n := start(t, t.TempDir(), environ)
+			if tt.dotEnv != "" {
+				if err := os.WriteFile(".env", []byte(tt.dotEnv), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			n := start(t, t.TempDir(), tt.environ, tt.args...)
+			if strings.Contains(n.greeting, key) {
+				t.Errorf("the greeting shows the key: %s", n.greeting)
+			}
 			for _, part := range []string{n.url + "/docs", "parley/echo", "parley.db"} {
 				if !strings.Contains(n.greeting, part) {
 					t.Errorf("the greeting lacks %q: %s", part, n.greeting)
@@ -200,8 +230,17 @@ func TestTheGreetingsCommandsWorkAsPrinted(t *testing.T) {
 			}
 			_, script, _ := strings.Cut(n.greeting, "paste:\n\n")
 			cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
-			cmd.Env = append(os.Environ(), "PARLEY_API_KEY="+tt.key, "no_proxy=*")
+			cmd.Env = append(os.Environ(), tt.shell, "no_proxy=*")
+			cmd.Dir = "/"
+			var asked strings.Builder
+			cmd.Stderr = &asked
+			if tt.ask {
+				cmd.Stdin = strings.NewReader(key + "\n")
+			}
 			out, err := cmd.Output()
+			if tt.ask != (asked.String() == "API key: ") {
+				t.Errorf("it says %q", &asked)
+			}
 			var r api.Response
 			if err != nil || json.Unmarshal(out, &r) != nil || r.Status != "completed" || r.OutputText == "" {
 				t.Errorf("%v: %s\nof\n%s", err, out, script)
@@ -332,6 +371,19 @@ func (n *node) prompt(t *testing.T, conv string) <-chan answer {
 		answered <- a
 	}()
 	return answered
+}
+
+// A signal may come at any time of the start, also ahead of the listener.
+func TestASignalWhileStartingIsNoFailure(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	for _, addr := range []string{"127.0.0.1:0", "localhost:0"} {
+		var stdout, logs bytes.Buffer
+		code := run(ctx, []string{"--addr", addr, "--data", t.TempDir()}, nil, strings.NewReader(""), &stdout, &logs)
+		if code != exitOK || stdout.Len() > 0 || !strings.HasSuffix(logs.String(), `"msg":"stopped"}`+"\n") {
+			t.Errorf("%s: exit %d: %s %s", addr, code, &stdout, &logs)
+		}
+	}
 }
 
 func TestShuttingDownRefusesNewPromptsAndLetsRunningOnesEnd(t *testing.T) {

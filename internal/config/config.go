@@ -44,6 +44,8 @@ type Config struct {
 
 	raw     map[string]string
 	origins map[string]string
+	// files are those that values were read from.
+	files map[string]string
 }
 
 // SourceDefault is the source of a value that nobody has set.
@@ -98,9 +100,31 @@ func (c *Config) CheckExposure() error {
 	if c.Addr.Loopback() || c.APIKey != "" || c.InsecureNoAuth {
 		return nil
 	}
-	return &Error{Problems: []string{nameAddr + " (" + c.origins[nameAddr] + "): " + string(c.Addr) +
-		" can be reached from other machines and PARLEY_API_KEY is not set, so anyone could read every conversation. " +
-		"Set PARLEY_API_KEY, listen on 127.0.0.1, or give --insecure-no-auth if something else guards the address"}}
+	return c.Problem(nameAddr, string(c.Addr)+
+		" can be reached from other machines and PARLEY_API_KEY is not set, so anyone could read every conversation. "+
+		"Set PARLEY_API_KEY, listen on 127.0.0.1, or give --insecure-no-auth if something else guards the address")
+}
+
+// CheckSecretKey refuses a file of the secret key that Keys would refuse. It makes none where there is none.
+func (c *Config) CheckSecretKey() error {
+	path := filepath.Join(c.Data, secretKeyFile)
+	if c.SecretKey != "" || !isThere(path) {
+		return nil
+	}
+	if _, err := loadSecretKey(path); err != nil {
+		return c.Problem(nameMasterKey, err.Error())
+	}
+	return nil
+}
+
+// Problem is an error about a setting, which it names with its source.
+func (c *Config) Problem(name, text string) *Error {
+	return &Error{Problems: []string{name + " (" + c.origins[name] + "): " + text}}
+}
+
+// APIKeyFile is the file that PARLEY_API_KEY was read from, and whether that is .env; empty where it came another way.
+func (c *Config) APIKeyFile() (path string, dotEnv bool) {
+	return c.files[nameClientKey], c.origins[nameClientKey] == fromDotEnv
 }
 
 // Effective is a setting's value as it is in force. A secret's value is never in it.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/joho/godotenv"
@@ -16,12 +15,13 @@ import (
 const (
 	maxDotEnv     = 1 << 20
 	maxSecretFile = 64 << 10
+	dotEnvFile    = ".env"
 )
 
-// readDotEnv reads the .env file of a directory; none is no error. The parser's own error quotes the file, which holds
+// readDotEnv reads a .env file; none is no error. The parser's own error quotes the file, which holds
 // keys, so it is replaced by the number of the line.
-func readDotEnv(dir string) (map[string]string, error) {
-	content, err := readFile(filepath.Join(dir, ".env"), maxDotEnv)
+func readDotEnv(path string) (map[string]string, error) {
+	content, err := readFile(path, maxDotEnv)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -59,6 +59,11 @@ func readSecretFile(path string) (string, error) {
 		return "", errors.New("its file is empty")
 	}
 	return secret, nil
+}
+
+func isThere(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 func readFile(path string, limit int64) (content []byte, err error) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"net"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -34,7 +35,7 @@ func (e *Error) Error() string { return strings.Join(e.Problems, "\n") }
 // set, except that of PARLEY_API_KEY and PARLEY_SECRET_KEY: who sets those wants protection, and an empty one gives none.
 // An error is an *Error.
 func Load(in Input) (*Config, error) {
-	l := loader{config: &Config{raw: map[string]string{}, origins: map[string]string{}}, bad: map[string]bool{}}
+	l := loader{config: &Config{raw: map[string]string{}, origins: map[string]string{}, files: map[string]string{}}, dotEnv: filepath.Join(in.Dir, dotEnvFile), bad: map[string]bool{}}
 	l.gather(in)
 	for _, s := range Settings() {
 		l.pick(s)
@@ -57,6 +58,7 @@ type source struct {
 
 type loader struct {
 	config   *Config
+	dotEnv   string
 	sources  []source
 	problems []string
 	// bad settings have their problem already.
@@ -96,7 +98,7 @@ func (l *loader) gather(in Input) {
 			environment[name] = value
 		}
 	}
-	dotEnv, err := readDotEnv(in.Dir)
+	dotEnv, err := readDotEnv(l.dotEnv)
 	if err != nil {
 		l.problems = append(l.problems, err.Error())
 	}
@@ -136,6 +138,9 @@ func (l *loader) pick(s Setting) {
 			return
 		case value != "":
 			c.raw[s.Name], c.origins[s.Name] = value, src.name
+			if src.name == fromDotEnv {
+				c.files[s.Name] = l.dotEnv
+			}
 			return
 		case file != "":
 			c.origins[s.Name] = src.name + ", " + s.Name + FileSuffix
@@ -143,7 +148,7 @@ func (l *loader) pick(s Setting) {
 			if err != nil {
 				l.problem(s.Name, err.Error())
 			}
-			c.raw[s.Name] = secret
+			c.raw[s.Name], c.files[s.Name] = secret, file
 			return
 		}
 	}
