@@ -26,6 +26,8 @@ type app struct {
 	service *chat.Service
 	handler http.Handler
 	model   *modelChoice
+	// reserve is the collector's, see setCollector.
+	reserve []byte
 	// fatal gets what the process cannot go on after.
 	fatal chan error
 }

@@ -74,6 +74,7 @@ func serve(ctx context.Context, cfg *config.Config, out, errOut io.Writer) (err 
 	}
 	defer func() { err = errors.Join(err, app.close()) }()
 
+	app.reserve = setCollector()
 	log.InfoContext(ctx, "ready", "address", listener.Addr().String(), "model", app.model.id, "version", buildVersion())
 	web := app.httpServer(log)
 	served := make(chan error, 1)

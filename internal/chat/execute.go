@@ -50,18 +50,23 @@ func (s *Service) execute(ctx context.Context, run *Run, t *turn) {
 		r := s.newReply(run, t)
 		res := s.attempt(ctx, run, t, r)
 		s.observe(t, res)
-		if s.mayRetry(ctx, attempt, res) {
-			err := s.Store.NextAttempt(context.WithoutCancel(ctx), t.response.Owner, t.response.ID, attempt+1,
-				s.outcome(t, attempt, string(Failed), res), s.nextIntent(t, attempt+1))
-			if err == nil {
-				run.update(func(r *Response) { r.Attempts = attempt + 1 })
-				continue
-			}
-			res.err.Fault = fault.Of(auditUnavailable(err))
+		if !s.mayRetry(ctx, attempt, res) || !s.again(ctx, run, t, attempt, res) {
+			s.end(ctx, run, t, r, res)
+			return
 		}
-		s.end(ctx, run, t, r, res)
-		return
 	}
+}
+
+// again records that an attempt failed and that the next one begins. If that cannot be written, the failure of the attempt is that.
+func (s *Service) again(ctx context.Context, run *Run, t *turn, attempt int, res *result) bool {
+	err := s.Store.NextAttempt(context.WithoutCancel(ctx), t.response.Owner, t.response.ID, attempt+1,
+		s.outcome(t, attempt, string(Failed), res), s.nextIntent(t, attempt+1))
+	if err != nil {
+		res.err.Fault = fault.Of(auditUnavailable(err))
+		return false
+	}
+	run.update(func(r *Response) { r.Attempts = attempt + 1 })
+	return true
 }
 
 func (s *Service) newReply(run *Run, t *turn) *reply {
@@ -95,6 +100,8 @@ func (s *Service) attempt(ctx context.Context, run *Run, t *turn, r *reply) (res
 		}
 		switch ev := ev.(type) {
 		case llm.Started:
+			// Nothing is retried from here on, so that an answer that takes long need not hold what was asked.
+			t.call.Body = nil
 			res.answered, res.httpStatus = s.Now(), ev.HTTPStatus
 			run.update(func(r *Response) { r.StartedAt = res.answered })
 		case llm.Finished:
@@ -144,7 +151,7 @@ func clamp(u *llm.Usage) {
 
 // mayRetry decides whether another attempt is made, and waits until it is due.
 func (s *Service) mayRetry(ctx context.Context, attempt int, res *result) bool {
-	if res.err == nil || !res.err.Retryable || attempt == maxAttempts || ctx.Err() != nil {
+	if res.err == nil || !res.err.Retryable || !res.answered.IsZero() || attempt == maxAttempts || ctx.Err() != nil {
 		return false
 	}
 	wait := res.err.RetryAfter

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/parley-llm/parley/internal/audit"
@@ -143,7 +144,8 @@ func (s *Service) prepare(ctx context.Context, req *Request, c *Conversation, hi
 	if missingToolOutput(history, req.Input) {
 		return nil, fault.New(fault.Invalid, "tool_output_missing", "A tool call in the conversation has no output yet. Send its function_call_output with the prompt.")
 	}
-	model := cmp.Or(req.Model, c.Model)
+	// What the store returned lies in memory with the history, which the run must not hold.
+	model := cmp.Or(req.Model, strings.Clone(c.Model))
 	if model == "" {
 		var err error
 		if model, err = s.DefaultModel(ctx); err != nil {
@@ -163,7 +165,7 @@ func (s *Service) prepare(ctx context.Context, req *Request, c *Conversation, hi
 		endpoint: endpoint,
 		call:     &llm.Call{Model: name, Stream: req.Stream, Body: body},
 		response: Response{
-			ID: s.NewID(PrefixResponse), Owner: req.Caller.Owner, ConversationID: c.ID, Status: InProgress,
+			ID: s.NewID(PrefixResponse), Owner: req.Caller.Owner, ConversationID: req.ConversationID, Status: InProgress,
 			Model: model, Provider: endpoint.Name, Host: endpoint.Host, Stream: req.Stream, Attempts: 1,
 			RequestID: req.Caller.RequestID, Actor: req.Caller.Actor, CreatedAt: now,
 		},

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -48,6 +49,8 @@ type exchange struct {
 	// connected and answered are set by the transport, from goroutines of its own.
 	connected, answered atomic.Bool
 
+	// asked is the request's body until the answer's head has come: an answer that takes long need not hold it.
+	asked    []byte
 	response *http.Response
 	// body is what Read reads: the response's body, unzipped where need be.
 	body io.Reader
@@ -60,12 +63,13 @@ type exchange struct {
 
 // send makes the request and reads the answer's head. An answer with a failure status is an error, and read.
 func (c *Client) send(ctx context.Context, method string, to *url.URL, head http.Header, body []byte) (*exchange, *llm.Error) {
-	x := &exchange{client: c, parent: ctx, left: c.maxBytes}
+	x := &exchange{client: c, parent: ctx, left: c.maxBytes, asked: body}
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
 	x.timer = time.AfterFunc(c.firstByte, func() { x.cancel(errTimeLimit) })
 	var err error
-	req := x.request(method, to, head, body)     //nolint:contextcheck // the request has its own context, made from ctx above
+	req := x.request(method, to, head)           //nolint:contextcheck // the request has its own context, made from ctx above
 	x.response, err = c.transport.RoundTrip(req) //nolint:bodyclose // close does
+	x.asked = nil
 	if err != nil {
 		x.close()
 		return nil, x.unanswered(err)
@@ -85,7 +89,7 @@ func (c *Client) send(ctx context.Context, method string, to *url.URL, head http
 	return x, nil
 }
 
-func (x *exchange) request(method string, to *url.URL, head http.Header, body []byte) *http.Request {
+func (x *exchange) request(method string, to *url.URL, head http.Header) *http.Request {
 	trace := &httptrace.ClientTrace{
 		GotConn:              func(httptrace.GotConnInfo) { x.connected.Store(true) },
 		GotFirstResponseByte: func() { x.answered.Store(true) },
@@ -94,12 +98,37 @@ func (x *exchange) request(method string, to *url.URL, head http.Header, body []
 		Method: method, URL: to, Host: to.Host, Header: head,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
-	if body != nil {
-		req.ContentLength = int64(len(body))
-		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	if x.asked != nil {
+		req.ContentLength = int64(len(x.asked))
+		req.GetBody = func() (io.ReadCloser, error) { return &sent{rest: x.asked}, nil }
 		req.Body, _ = req.GetBody()
 	}
 	return req.WithContext(httptrace.WithClientTrace(x.ctx, trace))
+}
+
+// sent is a request's body. When the transport closes it, which it may do while it reads, it lets go of its bytes: the
+// transport holds the request as long as the answer comes.
+type sent struct {
+	mu   sync.Mutex
+	rest []byte
+}
+
+func (s *sent) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, s.rest)
+	s.rest = s.rest[n:]
+	return n, nil
+}
+
+func (s *sent) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rest = nil
+	return nil
 }
 
 func (x *exchange) mediaType() string {

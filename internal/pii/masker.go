@@ -1,10 +1,17 @@
 package pii
 
-// Masker finds and masks. It holds no state: one serves the whole process, and its methods are safe for concurrent use.
-type Masker struct{}
+import "sync"
+
+// Masker finds and masks. One serves the whole process, and its methods are safe for concurrent use.
+type Masker struct {
+	// scanners are lent to one text at a time. On the stack, their size would make that of every caller grow.
+	scanners sync.Pool
+}
 
 // New makes a masker with the rules that are on by default.
-func New() *Masker { return &Masker{} }
+func New() *Masker {
+	return &Masker{scanners: sync.Pool{New: func() any { return &scanner{} }}}
+}
 
 // Find appends to dst what is found in text, ordered by Start and without overlaps: where two findings overlap, their
 // union is one finding under the name of the stronger. Tags that a masker wrote before are never part of a finding.
@@ -30,8 +37,11 @@ func (m *Masker) Find(dst []Finding, text string) []Finding {
 // Any bytes are allowed, and those outside of findings stay as they are. It takes linear time and allocates nothing but
 // what dst needs to grow. Its output can be masked again: what was masked stays, and nothing new is found.
 func (m *Masker) AppendText(dst []byte, text string, c *Counts) []byte {
-	s := scanner{text: text}
+	s := m.scanners.Get().(*scanner)
+	s.reset(text, 0)
 	dst, found := s.mask(dst, c)
+	s.text = ""
+	m.scanners.Put(s)
 	if !found {
 		dst = append(dst, text...)
 	}

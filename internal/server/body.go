@@ -156,9 +156,26 @@ func (s *server) readBody(x *exchange, r *http.Request, op *huma.Operation) erro
 	// huma knows a type by how it is written here alone.
 	r.Header.Set("Content-Type", jsonType)
 	x.body, x.faults = body, append(x.faults, faults...)
-	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.Body = &replay{of: x}
 	return nil
 }
+
+// replay reads the body that an exchange holds, for huma.
+type replay struct {
+	of *exchange
+	at int
+}
+
+func (r *replay) Read(p []byte) (int, error) {
+	n := copy(p, r.of.body[min(r.at, len(r.of.body)):])
+	r.at += n
+	if n == 0 && len(p) > 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+func (*replay) Close() error { return nil }
 
 func isJSON(contentType, method string) bool {
 	mediaType, params, err := mime.ParseMediaType(contentType)

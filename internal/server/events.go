@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/parley-llm/parley/internal/chat"
@@ -32,23 +33,41 @@ func (s *server) stream(ctx context.Context, x *exchange, run *chat.Run) {
 	defer sub.Close()
 	alive := time.NewTicker(heartbeat)
 	defer alive.Stop()
-	out := eventWriter{exchange: x}
+	beat := false
 	for {
 		events, first, ended := sub.Take()
-		for i, ev := range events {
-			out.add(first+i, ev)
-		}
-		if out.flush() != nil || ended {
+		if s.send(x, events, first, beat, ended) != nil || ended {
 			return
 		}
 		select {
 		case <-sub.C:
+			beat = false
 		case <-alive.C:
-			out.batch = sse.AppendComment(out.batch, "alive")
+			beat = true
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// send writes events, the first of which has the number first, or the sign that the stream is alive, and sends them on
+// their way; the last ones go with the end of the answer.
+func (s *server) send(x *exchange, events []chat.Event, first int, beat, last bool) error {
+	// Between its events a stream holds no buffers.
+	out := s.writers.Get().(*eventWriter)
+	defer out.giveBack(&s.writers)
+	out.exchange = x
+	if beat {
+		out.batch = sse.AppendComment(out.batch, "alive")
+	}
+	for i, ev := range events {
+		out.add(first+i, ev)
+	}
+	out.write()
+	if out.err == nil && !last {
+		out.err = x.flush()
+	}
+	return out.err
 }
 
 // eventWriter gathers events and writes them in one piece, so that no chunk on the wire ends within an event.
@@ -57,6 +76,14 @@ type eventWriter struct {
 	batch []byte
 	data  []byte
 	err   error
+}
+
+// giveBack lends the writer to the next one, unless it has become too large to be kept.
+func (w *eventWriter) giveBack(to *sync.Pool) {
+	if cap(w.batch) <= 2*batchLimit && cap(w.data) <= batchLimit {
+		*w = eventWriter{batch: w.batch[:0], data: w.data[:0]}
+		to.Put(w)
+	}
 }
 
 func (w *eventWriter) add(number int, ev chat.Event) {
@@ -72,15 +99,6 @@ func (w *eventWriter) write() {
 		_, w.err = w.Write(w.batch)
 	}
 	w.batch = w.batch[:0]
-}
-
-// flush writes what was gathered and sends it on its way, headers included.
-func (w *eventWriter) flush() error {
-	w.write()
-	if w.err == nil {
-		w.err = w.exchange.flush()
-	}
-	return w.err
 }
 
 // appendEvent writes an event's data. The fields are those of the OpenAI Responses stream; response and item are native

@@ -74,7 +74,11 @@ func (s *server) registerRespond(rt route) {
 }
 
 func (s *server) respond(ctx context.Context, in *respondInput) (*chat.Run, error) {
-	return s.Service.Respond(ctx, chatRequest(exchangeOf(ctx).caller, in))
+	x := exchangeOf(ctx)
+	run, err := s.Service.Respond(ctx, chatRequest(x.caller, in))
+	// The prompt is stored; the answer, which may take long, does not hold it.
+	x.body, in.Body = nil, api.NewResponse{Stream: in.Body.Stream}
+	return run, err
 }
 
 func (s *server) answer(ctx context.Context, x *exchange, run *chat.Run, stream bool) {

@@ -55,6 +55,8 @@ type server struct {
 	hosts     names
 	crossSite *http.CrossOriginProtection
 	failures  authFailures
+	// writers are lent to the streams that have something to say.
+	writers sync.Pool
 }
 
 // New builds the handler of everything that Parley serves.
@@ -66,6 +68,7 @@ func New(cfg Config) http.Handler {
 	s := &server{
 		Config: cfg, mux: http.NewServeMux(), keyHash: sha256.Sum256([]byte(cfg.APIKey)),
 		hosts: names{}, crossSite: http.NewCrossOriginProtection(),
+		writers: sync.Pool{New: func() any { return &eventWriter{} }},
 	}
 	for _, host := range cfg.AllowedHosts {
 		s.hosts[hostname(host)] = struct{}{}

@@ -18,7 +18,8 @@ const (
 )
 
 const (
-	bufferSize = 4 << 10
+	// bufferSize is that of the first buffer. It grows with the longest event; what is read from has a buffer of its own.
+	bufferSize = 1 << 10
 	// maxEmptyReads is how often a source may return nothing at all before it is taken for broken.
 	maxEmptyReads = 100
 )
