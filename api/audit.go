@@ -34,6 +34,7 @@ type AuditRecord struct {
 	Payloads       []AuditPayload `json:"payloads,omitempty"`
 	PrevHash       string         `json:"prev_hash" doc:"The hash of the record before it in the chain, in hexadecimal."`
 	Hash           string         `json:"hash" doc:"SHA-256 of a zero byte and the header's bytes, in hexadecimal."`
+	Header         string         `json:"header,omitempty" doc:"Only in an export: the exact bytes of the header."`
 }
 
 // AuditUsage counts tokens.
@@ -58,7 +59,8 @@ type AuditPayload struct {
 	Chars      int     `json:"chars" doc:"The length of the text that was kept, or in bytes of the context that was sent."`
 	Stored     bool    `json:"stored,omitempty" doc:"Whether a text was kept at all."`
 	Commitment string  `json:"commitment" doc:"A salted commitment to the text, in hexadecimal."`
-	Text       *string `json:"text,omitempty" doc:"Only when one record is read."`
+	Text       *string `json:"text,omitempty" doc:"Only when one record is read, and in an export."`
+	Salt       string  `json:"salt,omitempty" doc:"Only in an export: the commitment is HMAC-SHA-256 of part and text with this key; in hexadecimal."`
 }
 
 // AuditHead names the last record of a chain.

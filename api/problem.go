@@ -2,7 +2,7 @@ package api
 
 // Problem is an error as RFC 9457 has it. Branch on Code: it is stable.
 type Problem struct {
-	Type       string         `json:"type" doc:"A relative reference made of the code." example:"/problems/validation_failed"`
+	Type       string         `json:"type" doc:"The path of a page that says why it happens and what to do; made of the code." example:"/problems/validation_failed"`
 	Title      string         `json:"title" doc:"The status in words." example:"Unprocessable Entity"`
 	Status     int            `json:"status" example:"422"`
 	Detail     string         `json:"detail" doc:"What happened, for a person to read." example:"The request is not valid."`

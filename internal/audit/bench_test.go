@@ -78,3 +78,23 @@ func withTexts(rows []*Row, size int) []*Row {
 	}
 	return out
 }
+
+// BenchmarkVerifyExport is BenchmarkVerify over the lines of an export.
+func BenchmarkVerifyExport(b *testing.B) {
+	l := &testLog{}
+	l.start()
+	for range 1000 {
+		l.begin()
+		l.end(0, "completed")
+	}
+	lines := exported(withTexts(l.rows(), 200))
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		if rep := verifyExport(lines); !rep.OK {
+			b.Fatalf("%+v", rep)
+		}
+		n += len(lines)
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "records/s")
+}

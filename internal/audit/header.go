@@ -26,7 +26,16 @@ func HashHeader(header []byte) [32]byte {
 // appendHeader appends the header of a record: compact JSON, the fields in this order for ever, empty ones left out.
 // A header is stored as it was first written; a new field is a new version.
 func appendHeader(dst []byte, r *Record) []byte {
-	dst = append(dst, headerStart...)
+	dst = appendFields(append(dst, headerStart...), r)
+	dst = appendMask(dst, r.Mask, false)
+	dst = appendHeads(dst, r.Heads)
+	dst = appendPayloads(dst, r.Payloads)
+	dst = appendHash(dst, `,"prev_hash":`, r.PrevHash)
+	return append(dst, '}')
+}
+
+// appendFields appends the fields of a record ahead of its mask.
+func appendFields(dst []byte, r *Record) []byte {
 	dst = appendText(dst, `,"id":`, r.ID)
 	dst = appendText(dst, `,"chain":`, r.Chain)
 	dst = strconv.AppendInt(append(dst, `,"seq":`...), r.Seq, 10)
@@ -51,12 +60,7 @@ func appendHeader(dst []byte, r *Record) []byte {
 	dst = appendUsage(dst, r.Usage)
 	dst = appendText(dst, `,"usage_source":`, r.UsageSource)
 	dst = appendMillis(dst, `,"first_token_ms":`, r.FirstTokenMS)
-	dst = appendMillis(dst, `,"duration_ms":`, r.DurationMS)
-	dst = appendMask(dst, r.Mask)
-	dst = appendHeads(dst, r.Heads)
-	dst = appendPayloads(dst, r.Payloads)
-	dst = appendHash(dst, `,"prev_hash":`, r.PrevHash)
-	return append(dst, '}')
+	return appendMillis(dst, `,"duration_ms":`, r.DurationMS)
 }
 
 // headerTime is a time as a header has it: UTC, whole milliseconds, the years that RFC 3339 can write.
@@ -88,7 +92,8 @@ func appendMillis(dst []byte, lead string, ms *int64) []byte {
 	return strconv.AppendInt(append(dst, lead...), *ms, 10)
 }
 
-func appendMask(dst []byte, m *Mask) []byte {
+// appendMask leaves out what is empty, but for the counts where they are wanted.
+func appendMask(dst []byte, m *Mask, counts bool) []byte {
 	if m == nil {
 		return dst
 	}
@@ -96,7 +101,7 @@ func appendMask(dst []byte, m *Mask) []byte {
 	inside := len(dst)
 	dst = appendText(dst, `,"engine_version":`, m.EngineVersion)
 	dst = appendText(dst, `,"policy":`, m.Policy)
-	if len(m.Counts) > 0 {
+	if len(m.Counts) > 0 || counts {
 		dst = append(dst, `,"counts":{`...)
 		for i, c := range sortedCounts(m.Counts) {
 			if i > 0 {
@@ -166,16 +171,19 @@ func appendPayloads(dst []byte, payloads []Payload) []byte {
 	dst = append(dst, `,"payloads":`...)
 	open := byte('[')
 	for i := range payloads {
-		p := &payloads[i]
-		dst = appendString(append(append(dst, open), `{"part":`...), p.Part)
-		dst = appendInt(dst, `,"items":`, int64(p.Items))
-		dst = strconv.AppendInt(append(dst, `,"chars":`...), int64(p.Chars), 10)
-		if p.Stored {
-			dst = append(dst, `,"stored":true`...)
-		}
-		dst = appendHex(append(dst, `,"commitment":`...), p.Commitment)
-		dst = append(dst, '}')
+		dst = append(appendPayload(append(dst, open), &payloads[i]), '}')
 		open = ','
 	}
 	return append(dst, ']')
+}
+
+// appendPayload appends the object of a payload but for its end.
+func appendPayload(dst []byte, p *Payload) []byte {
+	dst = appendString(append(dst, `{"part":`...), p.Part)
+	dst = appendInt(dst, `,"items":`, int64(p.Items))
+	dst = strconv.AppendInt(append(dst, `,"chars":`...), int64(p.Chars), 10)
+	if p.Stored {
+		dst = append(dst, `,"stored":true`...)
+	}
+	return appendHex(append(dst, `,"commitment":`...), p.Commitment)
 }

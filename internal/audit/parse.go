@@ -130,7 +130,7 @@ func (p *scanner) mask() *Mask {
 	if optional(`,"policy":`) {
 		m.Policy = p.string()
 	}
-	if optional(`,"counts":{`) {
+	if optional(`,"counts":{`) && !p.take("}") {
 		for more := true; more && !p.failed; more = p.take(",") {
 			c := Count{Entity: p.string()}
 			p.want(":")
@@ -170,17 +170,22 @@ func (p *scanner) payloads() []Payload {
 	}
 	var payloads []Payload
 	for more := true; more && !p.failed; more = p.take(",") {
-		p.want(`{"part":`)
-		l := Payload{Part: p.string()}
-		l.Items = int(p.int(`,"items":`))
-		p.want(`,"chars":`)
-		l.Chars = int(p.number())
-		l.Stored = p.take(`,"stored":true`)
-		p.want(`,"commitment":`)
-		l.Commitment = p.hex()
+		payloads = append(payloads, p.payload())
 		p.want("}")
-		payloads = append(payloads, l)
 	}
 	p.want("]")
 	return payloads
+}
+
+// payload reads the object of a payload but for its end.
+func (p *scanner) payload() (l Payload) {
+	p.want(`{"part":`)
+	l.Part = p.string()
+	l.Items = int(p.int(`,"items":`))
+	p.want(`,"chars":`)
+	l.Chars = int(p.number())
+	l.Stored = p.take(`,"stored":true`)
+	p.want(`,"commitment":`)
+	l.Commitment = p.hex()
+	return l
 }

@@ -19,6 +19,7 @@ const (
 	KindMessageDeleted      Kind = "message.deleted"
 	KindConversationDeleted Kind = "conversation.deleted"
 	KindRead                Kind = "audit.read"
+	KindExported            Kind = "audit.exported"
 	KindAuthFailed          Kind = "auth.failed"
 	KindServerStarted       Kind = "server.started"
 	KindChainClosed         Kind = "chain.closed"

@@ -14,7 +14,8 @@ const keptHashes = 8
 // chainState is what is known of one chain.
 type chainState struct {
 	name string
-	// last is the highest number seen.
+	// first is the first number seen, last the highest.
+	first  int64
 	last   int64
 	closed bool
 	// began: the chain has an intent of its own, so its server had finished recovery.
@@ -72,9 +73,15 @@ func (st *chainState) place(v *Verifier, at place, hash [32]byte, rec *Record, i
 	if st.closed {
 		v.find(FindingInserted, at, fmt.Sprintf("it stands behind record %d, which closed the chain", st.last))
 	}
-	if at.seq-st.last > 1 {
+	if st.first == 0 {
+		st.first = at.seq
+	}
+	switch {
+	case v.Range && st.last == 0:
+		// What is ahead of it is not in the range.
+	case at.seq-st.last > 1:
 		v.gap(st, gap{st.last + 1, at.seq - 1})
-	} else if intact {
+	case intact:
 		st.checkLink(v, at, rec.PrevHash)
 	}
 	st.last, st.closed = at.seq, rec.Kind.closes()
@@ -172,6 +179,9 @@ func (v *Verifier) claim(c claim) {
 		return
 	}
 	st := v.chains[c.head.Chain]
+	if v.Range && (st == nil || c.head.Seq < st.first) {
+		return
+	}
 	if st == nil || c.head.Seq > st.last || st.misses(c.head.Seq) {
 		key := headKey{c.head.Chain, c.head.Seq}
 		v.claims[key] = append(v.claims[key], c)

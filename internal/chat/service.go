@@ -227,6 +227,15 @@ func (s *Service) AuditRecord(ctx context.Context, caller Caller, id string) (au
 	return found, nil
 }
 
+// ExportAudit yields the caller's audit records; see audit.Log's Export. The export is itself recorded ahead of it, so
+// that its record is the last one it holds.
+func (s *Service) ExportAudit(ctx context.Context, caller Caller, from, to time.Time, yield func(*audit.Row) error) error {
+	if err := s.Audit.Append(ctx, s.record(audit.KindExported, caller)); err != nil {
+		return auditUnavailable(err)
+	}
+	return s.Audit.Export(ctx, caller.Owner, from, to, yield)
+}
+
 // Ready says why prompts cannot be served, by the name of what is missing, or nil. A model provider that is down
 // is not among the reasons.
 func (s *Service) Ready(ctx context.Context) map[string]error {

@@ -26,6 +26,7 @@ func (s *server) auditRoutes() {
 		summary: "Read an audit record", description: "With its texts, which were masked and cut before they were written. Reading the log is itself recorded.",
 		status: http.StatusOK, reply: api.AuditRecord{}, errors: []int{http.StatusNotFound},
 	}, s.getRecord)
+	s.exportRoute()
 }
 
 type listRecordsInput struct {

@@ -60,6 +60,7 @@ func isProbe(path string) bool {
 // isPublic reports whether a path needs no key.
 func isPublic(path string) bool {
 	return isProbe(path) || path == "/version" || path == "/docs" || strings.HasPrefix(path, "/docs/") ||
+		path == "/problems" || strings.HasPrefix(path, problemsPath) ||
 		path == "/openapi.json" || path == "/openapi.yaml" || path == "/openapi-3.0.json"
 }
 

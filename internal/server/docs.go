@@ -32,7 +32,7 @@ curl http://127.0.0.1:8000/api/conversations/$ID/responses -H 'Content-Type: app
 
 * **Lists** are pages by key: ` + "`limit`, `after`, `before`, `order`" + `; what is added meanwhile is neither skipped nor repeated.
 * **Errors** are problems as in RFC 9457, with a stable ` + "`code`" + ` to branch on, all field errors at once, and never your own text back.
-  ` + "`x-should-retry`" + ` says whether the same request may succeed later.
+  Its ` + "`type`" + ` is the path of a page with cause and remedy; [all of them](/problems). ` + "`x-should-retry`" + ` says whether the same request may succeed later.
 * **Versions**: a conversation and a message have an ` + "`ETag`" + `. ` + "`If-Match`" + ` makes a change conditional, ` + "`If-None-Match`" + ` a read.
 * Every answer has an ` + "`x-request-id`" + `: yours, if you send a sane one.
 * **Bodies** are JSON of at most 8 MiB. Fields that are not known, keys given twice and text that is not Unicode are refused.
@@ -54,6 +54,7 @@ func (s *server) humaConfig() huma.Config {
 		{Name: tagResponses, Description: "A response is one run of a model: prompt it, whole or streamed, and read how it went."},
 		{Name: tagModels, Description: "What can be named as model."},
 		{Name: tagAudit, Description: "What was sent to which model, by whom, when, and what came back, with personal data masked, in a chain of hashes."},
+		{Name: tagPII, Description: "The masking engine by itself: nothing of the text is stored or logged."},
 		{Name: tagOperations, Description: "For whoever runs the server."},
 	}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
@@ -162,18 +163,21 @@ func (s *server) documentationRoutes() {
 		if err != nil {
 			panic(err) // it is embedded
 		}
-		h := w.Header()
-		h.Set("Content-Type", fileType(name))
-		h.Set("Content-Security-Policy", docsPolicy)
-		h.Set("Cache-Control", "no-cache")
+		setDocsHeaders(w.Header(), name)
 		_, _ = w.Write(data)
 	}
 	s.mux.Handle("GET /docs/{$}", http.RedirectHandler("/docs", http.StatusPermanentRedirect))
 	s.mux.HandleFunc("GET /docs", func(w http.ResponseWriter, _ *http.Request) { page(w, "static/docs.html") })
-	for _, name := range []string{"static/docs.js", "static/docs.css", "swagger/swagger-ui.css", "swagger/swagger-ui-bundle.js", "swagger/favicon-32x32.png"} {
+	for _, name := range []string{"static/docs.js", "static/docs.css", "static/problems.css", "swagger/swagger-ui.css", "swagger/swagger-ui-bundle.js", "swagger/favicon-32x32.png"} {
 		s.mux.HandleFunc("GET /docs/"+path.Base(name), func(w http.ResponseWriter, _ *http.Request) { page(w, name) })
 	}
 	s.mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/docs", http.StatusFound) })
+}
+
+func setDocsHeaders(h http.Header, file string) {
+	h.Set("Content-Type", fileType(file))
+	h.Set("Content-Security-Policy", docsPolicy)
+	h.Set("Cache-Control", "no-cache")
 }
 
 func (s *server) document(path, contentType string, make func() ([]byte, error)) {

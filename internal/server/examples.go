@@ -43,10 +43,28 @@ func exampleOf(reply any) any {
 		o := appendList(chat.List[audit.Record]{Data: []audit.Record{*exampleRecord()}}, func(r *audit.Record) string { return r.ID }, appendRecord)
 		o.close()
 		written = o
+	case api.Masked:
+		return map[string]any{
+			"text":     "Write to [MASKED_EMAIL].",
+			"findings": []any{map[string]any{"type": "EMAIL", "start": 9, "end": 29, "score": 0.95, "rule": "email", "reasons": []any{"its shape"}}},
+		}
 	default:
 		return nil
 	}
 	return decoded(written)
+}
+
+// exampleExport is a line of an export.
+func exampleExport() any {
+	r := exampleRecord()
+	r.Payloads = r.Payloads[:1]
+	text := r.Payloads[0].Text
+	line := audit.AppendExport(nil, &audit.Row{
+		Header: audit.NewChain(r.Chain).Seal(r), Hash: r.Hash[:], Chain: r.Chain, Seq: r.Seq, ID: r.ID, Time: r.Time, Kind: r.Kind, Owner: r.Owner,
+		ConversationID: r.ConversationID, ResponseID: r.ResponseID, Attempt: r.Attempt,
+		Payloads: []audit.StoredPayload{{Part: audit.PartPrompt, Text: &text, Salt: make([]byte, 32)}},
+	})
+	return decoded(line)
 }
 
 // exampleProblem is what a failure looks like.

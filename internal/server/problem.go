@@ -142,7 +142,7 @@ func (p *problem) retry() bool {
 func (p *problem) appendJSON(dst []byte) []byte {
 	o := object(dst)
 	o.open()
-	o.str("type", "/problems/"+p.fault.Code)
+	o.str("type", problemsPath+p.fault.Code)
 	o.str("title", statusText(p.status))
 	o.int("status", int64(p.status))
 	o.str("detail", p.fault.Message)

@@ -80,9 +80,11 @@ func New(cfg Config) http.Handler {
 	s.messageRoutes()
 	s.responseRoutes()
 	s.auditRoutes()
+	s.piiRoutes()
 	s.operationRoutes()
 	s.finishSchemas()
 	s.documentationRoutes()
+	s.problemRoutes()
 	s.mux.HandleFunc("/", s.noRoute)
 	return s
 }

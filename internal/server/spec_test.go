@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"mime"
 	"net/http"
@@ -53,12 +54,18 @@ func conforms(t *testing.T, s spec, method, path string, resp *http.Response, bo
 	if !strings.HasSuffix(mediaType, "json") {
 		return
 	}
-	var v any
-	if err := json.Unmarshal(body, &v); err != nil {
-		t.Errorf("%s %s: not JSON: %v", method, path, err)
-		return
+	values := [][]byte{body}
+	if mediaType == "application/x-ndjson" {
+		values = bytes.Split(bytes.TrimSuffix(body, []byte("\n")), []byte("\n"))
 	}
-	s.check(t, method+" "+path+": body", content["schema"].(map[string]any), v)
+	for _, value := range values {
+		var v any
+		if err := json.Unmarshal(value, &v); err != nil {
+			t.Errorf("%s %s: not JSON: %v", method, path, err)
+			return
+		}
+		s.check(t, method+" "+path+": body", content["schema"].(map[string]any), v)
+	}
 }
 
 func (s spec) operation(method, path string) map[string]any {

@@ -165,13 +165,19 @@ func (s *story) show(resp *http.Response, body []byte) string {
 	return s.normal(b.String())
 }
 
-// indent lays JSON out; what is no JSON stays as it is.
+// indent lays JSON out, one value or one a line; what is no JSON stays as it is.
 func indent(body []byte) []byte {
 	var b bytes.Buffer
-	if json.Indent(&b, bytes.TrimSpace(body), "", "  ") != nil {
-		return body
+	if json.Indent(&b, bytes.TrimSpace(body), "", "  ") == nil {
+		return append(b.Bytes(), '\n')
 	}
-	return append(b.Bytes(), '\n')
+	b.Reset()
+	for line := range bytes.Lines(body) {
+		if json.Indent(&b, line, "", "  ") != nil {
+			return body
+		}
+	}
+	return b.Bytes()
 }
 
 func (s *story) sentSince() string {
@@ -235,8 +241,8 @@ var (
 	anID     = regexp.MustCompile(`\b(conv|msg|resp|fc|rs|aud|req)_[0-9a-z]{26}\b`)
 	aTime    = regexp.MustCompile(`\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d\d\dZ`)
 	aHash    = regexp.MustCompile(`\b[0-9a-f]{64}\b`)
-	aChain   = regexp.MustCompile(`"chain": "[^"]+"`)
-	aMillis  = regexp.MustCompile(`_ms": \d+`)
+	aChain   = regexp.MustCompile(`("chain\\?": ?\\?")[^"\\]+`)
+	aMillis  = regexp.MustCompile(`(_ms\\?": ?)\d+`)
 	aCursor  = regexp.MustCompile(`"next": "[^"]+"`)
 	aPlace   = regexp.MustCompile(`\$(conv|msg|resp|fc|rs|aud|req)\d+`)
 	aMacro   = regexp.MustCompile(`\$(repeat|bytes)\{([^}]*)\}`)
@@ -257,12 +263,12 @@ func (s *story) normal(text string) string {
 	})
 	text = aTime.ReplaceAllString(text, "$$time")
 	text = aHash.ReplaceAllString(text, "$$hash")
-	text = aChain.ReplaceAllString(text, `"chain": "$$chain"`)
+	text = aChain.ReplaceAllString(text, "${1}$$chain")
 	text = aCursor.ReplaceAllStringFunc(text, func(found string) string {
 		s.ids["$next"] = strings.TrimSuffix(strings.TrimPrefix(found, `"next": "`), `"`)
 		return `"next": "$next"`
 	})
-	return aMillis.ReplaceAllString(text, "_ms\": 0")
+	return aMillis.ReplaceAllString(text, "${1}0")
 }
 
 // fill puts ids in the place of their names.

@@ -77,24 +77,38 @@ func requireSchema(c *conn) error {
 
 // verifyRange feeds one page of records and returns their number and the position of the last.
 func (c *conn) verifyRange(v *audit.Verifier, from, last int64) (n, to int64, err error) {
-	q := c.prepare(listForVerifying).int(from).int(last).int(verifyPage)
-	defer q.reset()
+	rows := c.auditRows(from, last, verifyPage)
+	defer rows.reset()
 	for {
-		more, err := q.next()
-		if err != nil || !more {
+		row, at, err := rows.next(&arena{})
+		if err != nil || row == nil {
 			return n, to, err
 		}
-		n++
-		at := q.getInt()
-		to = at
-		a := &arena{}
-		row := audit.Row{
-			Seq: at & (1<<recordBits - 1), ID: q.getText(a), Time: time.UnixMilli(q.getInt()), Kind: audit.Kind(q.getText(a)), Owner: q.getText(a),
-			ConversationID: q.getText(a), ResponseID: q.getText(a), Attempt: int(q.getInt()),
-			Header: q.getRaw(a), Hash: q.getRaw(a),
-		}
-		row.Payloads = unpackPayloads(q.getText(a), q.getRaw(a))
-		row.Chain = q.getText(a)
-		v.Add(&row)
+		n, to = n+1, at
+		v.Add(row)
 	}
+}
+
+// auditRows reads the records behind a position, up to and including another one.
+type auditRows struct{ *stmt }
+
+func (c *conn) auditRows(from, last, limit int64) auditRows {
+	return auditRows{c.prepare(listForVerifying).int(from).int(last).int(limit)}
+}
+
+// next returns the next record and its position, or nil behind the last.
+func (q auditRows) next(a *arena) (*audit.Row, int64, error) {
+	more, err := q.stmt.next()
+	if err != nil || !more {
+		return nil, 0, err
+	}
+	at := q.getInt()
+	row := &audit.Row{
+		Seq: at & (1<<recordBits - 1), ID: q.getText(a), Time: time.UnixMilli(q.getInt()), Kind: audit.Kind(q.getText(a)), Owner: q.getText(a),
+		ConversationID: q.getText(a), ResponseID: q.getText(a), Attempt: int(q.getInt()),
+		Header: q.getRaw(a), Hash: q.getRaw(a),
+	}
+	row.Payloads = unpackPayloads(q.getText(a), q.getRaw(a))
+	row.Chain = q.getText(a)
+	return row, at, nil
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -42,6 +43,29 @@ func (w *world) recordIDs(owner string, q audit.Query) []string {
 	list := []string{}
 	for i := range recs {
 		list = append(list, recs[i].ID)
+	}
+	return list
+}
+
+// export is what an export yields.
+func (w *world) export(owner string, from, to time.Time) []*audit.Row {
+	w.t.Helper()
+	var rows []*audit.Row
+	w.ok(w.Export(w.ctx, owner, from, to, func(row *audit.Row) error {
+		kept, err := audit.ParseExport(audit.AppendExport(nil, row))
+		w.ok(err)
+		rows = append(rows, &kept)
+		return nil
+	}))
+	return rows
+}
+
+func exportedIDs(rows []*audit.Row) []string {
+	list := []string{}
+	for _, r := range rows {
+		if r.Owner != "" {
+			list = append(list, r.ID)
+		}
 	}
 	return list
 }
@@ -210,5 +234,71 @@ var auditCases = []testCase{
 		}
 		w.equal(w.read(owner, c.ID).ActiveResponse, begun.Response.ID)
 		w.equal(len(w.items(c.ID)), 3)
+	}},
+	{"an export is the whole log in order, and verifies", func(w *world) {
+		var want []string
+		for range 3 {
+			t := w.begin(w.conversation())
+			want = append(want, t.Intent.ID)
+			e := w.ending(t, chat.Completed, w.messages(1)...)
+			e.Outcome.Payloads = []audit.Payload{audit.NewPayload(audit.PartResponse, "a text of [MASKED_EMAIL]")}
+			w.ok(w.End(w.ctx, owner, e))
+			want = append(want, e.Outcome.ID)
+		}
+		rows := w.export("", time.Time{}, time.Time{})
+		w.equal(exportedIDs(rows), want)
+		v := audit.NewVerifier()
+		for _, row := range rows {
+			v.AddExport(audit.AppendExport(nil, row))
+		}
+		report := v.Finish()
+		w.equal(report.Findings, []audit.Finding{})
+		w.equal(report.Records, int64(len(rows)))
+	}},
+	{"an export of a range of time begins and ends with it", func(w *world) {
+		var recs []audit.Record
+		for range 5 {
+			recs = append(recs, w.record(audit.KindRead, nil))
+		}
+		w.ok(w.Append(w.ctx, recs...))
+		ids := func(from, to time.Time) []string { return exportedIDs(w.export(owner, from, to)) }
+		w.equal(ids(kept(recs[1].Time), kept(recs[3].Time)), []string{recs[1].ID, recs[2].ID})
+		w.equal(ids(kept(recs[3].Time), recs[4].Time.Add(time.Hour)), []string{recs[3].ID, recs[4].ID})
+		w.equal(ids(recs[4].Time.Add(time.Hour), recs[4].Time.Add(2*time.Hour)), []string{})
+	}},
+	{"a record of a range that was sealed late leaves no hole in its chain", func(w *world) {
+		first, late, last := w.record(audit.KindRead, nil), w.record(audit.KindRead, nil), w.record(audit.KindRead, nil)
+		late.Time = first.Time.Add(-time.Millisecond)
+		w.ok(w.Append(w.ctx, first, late, last))
+		w.equal(exportedIDs(w.export(owner, kept(first.Time), last.Time.Add(time.Hour))), []string{first.ID, late.ID, last.ID})
+	}},
+	{"an export holds nothing of other owners", func(w *world) {
+		mine := w.record(audit.KindRead, nil)
+		theirs := w.record(audit.KindRead, func(r *audit.Record) { r.Owner = other })
+		w.ok(w.Append(w.ctx, mine, theirs))
+		w.equal(exportedIDs(w.export(owner, time.Time{}, time.Time{})), []string{mine.ID})
+		w.equal(exportedIDs(w.export(other, time.Time{}, time.Time{})), []string{theirs.ID})
+		w.equal(exportedIDs(w.export("", time.Time{}, time.Time{})), []string{mine.ID, theirs.ID})
+	}},
+	{"an export of many records comes in pages, whole", func(w *world) {
+		var want []string
+		var recs []audit.Record
+		for range 1203 {
+			r := w.record(audit.KindRead, nil)
+			recs, want = append(recs, r), append(want, r.ID)
+		}
+		w.ok(w.Append(w.ctx, recs...))
+		w.equal(exportedIDs(w.export(owner, time.Time{}, time.Time{})), want)
+	}},
+	{"an export ends where its reader does not go on", func(w *world) {
+		w.ok(w.Append(w.ctx, w.record(audit.KindRead, nil), w.record(audit.KindRead, nil)))
+		stop, n := errors.New("enough"), 0
+		err := w.Export(w.ctx, owner, time.Time{}, time.Time{}, func(*audit.Row) error {
+			n++
+			return stop
+		})
+		if !errors.Is(err, stop) || n != 1 {
+			w.t.Errorf("%v after %d", err, n)
+		}
 	}},
 }
