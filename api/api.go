@@ -1,7 +1,11 @@
-// Package api holds the JSON types of Parley's native REST API, as they are on the wire.
+// Package api is Parley's native REST API: its JSON types, as they are on the wire, and a client.
 //
-// It is the one package meant to be imported by other programs. It knows nothing of the server behind it. The tags doc,
-// example, minimum and the like are what the OpenAPI document is generated from and what the server validates by.
+// It is the one package meant to be imported by other programs, and needs nothing but the standard library. It knows nothing of
+// the server behind it. The tags doc, example, minimum and the like are what the OpenAPI document is generated from and
+// what the server validates by.
+//
+// A Client's methods follow the API call by call; lists come page by page or, by the methods that begin with All, as iterators;
+// answers come whole by Respond or as events by Stream. A failure is a *Problem: branch on its Code.
 package api
 
 // The values of the object field.
