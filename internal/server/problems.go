@@ -64,6 +64,7 @@ var problemTable = []problemGroup{
 		{chat.CodeConversationLocked, 409, "A response is running on this conversation, and one runs at a time.", "Wait until it has ended and send the same request again; x-should-retry says that this may succeed."},
 		{chat.CodeResponseEnded, 409, "The response has ended already.", "Read it: it will not change any more."},
 		{"tool_output_missing", 422, "The model called a tool, and the conversation has no output for the call yet.", "Send the function_call_output of every open call with the prompt."},
+		{"nothing_to_regenerate", 422, "The conversation does not end with a turn of a model, so there is none to run again.", "Send a prompt."},
 		{"unsupported_item", 422, "The conversation holds an item of a type that this model's provider cannot be sent.", "Delete the item, or take a model of another provider."},
 		{"model_not_found", 404, "No provider here offers this model, or the provider does not know it.", "GET /api/models lists what can be named. Check OPENAI_MODEL, PARLEY_MODEL and the conversation's model."},
 		{"context_length_exceeded", 422, "The conversation does not fit into the model's context.", "Shorten it, set PARLEY_CONTEXT_MESSAGES, or take a model with a larger context."},
