@@ -18,6 +18,7 @@ import (
 	"github.com/parley-llm/parley/internal/pii"
 	"github.com/parley-llm/parley/internal/server"
 	"github.com/parley-llm/parley/internal/sqlite"
+	"github.com/parley-llm/parley/internal/upstream"
 )
 
 // app is everything that runs, wired.
@@ -126,7 +127,7 @@ func newRouter(cfg *config.Config) (*llm.Router, error) {
 	if !cfg.OpenAI() {
 		return &llm.Router{Endpoints: []llm.Endpoint{builtIn}, Default: llm.BuiltIn}, nil
 	}
-	client, err := openai.New(openai.Config{
+	client, err := openai.New(upstream.Config{
 		BaseURL:          cfg.OpenAIBaseURL.String(),
 		Key:              cfg.OpenAIKey.Reveal(),
 		Version:          buildVersion(),

@@ -307,8 +307,8 @@ func TestWhatHindersStartingIsSaidPlainly(t *testing.T) {
 	})
 }
 
-// upstream is a model server that lists two models and answers each prompt when release is closed.
-func upstream(t *testing.T, release <-chan struct{}) (url string, asked <-chan string) {
+// modelServer is a model server that lists two models and answers each prompt when release is closed.
+func modelServer(t *testing.T, release <-chan struct{}) (url string, asked <-chan string) {
 	t.Helper()
 	models := make(chan string, 16)
 	mux := http.NewServeMux()
@@ -347,7 +347,7 @@ func TestTheDefaultModelIsTheOneDocumented(t *testing.T) {
 		{"PARLEY_MODEL beats it", "other", []string{"OPENAI_MODEL=mine", "PARLEY_MODEL=other"}},
 	} {
 		t.Run(tt.title, func(t *testing.T) {
-			url, asked := upstream(t, released)
+			url, asked := modelServer(t, released)
 			n := start(t, t.TempDir(), append(tt.env, "OPENAI_BASE_URL="+url))
 			for range 2 {
 				decode[api.Response](t, n.call(t, "POST", "/api/conversations/"+n.conversation(t)+"/responses", `{"prompt":"x"}`), http.StatusOK)
@@ -388,7 +388,7 @@ func TestASignalWhileStartingIsNoFailure(t *testing.T) {
 
 func TestShuttingDownRefusesNewPromptsAndLetsRunningOnesEnd(t *testing.T) {
 	release := make(chan struct{})
-	url, asked := upstream(t, release)
+	url, asked := modelServer(t, release)
 	data := t.TempDir()
 	n := start(t, data, []string{"OPENAI_BASE_URL=" + url})
 	conv, other := n.conversation(t), n.conversation(t)
@@ -415,7 +415,7 @@ func TestShuttingDownRefusesNewPromptsAndLetsRunningOnesEnd(t *testing.T) {
 }
 
 func TestShuttingDownInterruptsWhatTakesTooLong(t *testing.T) {
-	url, asked := upstream(t, nil)
+	url, asked := modelServer(t, nil)
 	data := t.TempDir()
 	n := start(t, data, []string{"OPENAI_BASE_URL=" + url}, "--shutdown-timeout", "0s")
 	conv := n.conversation(t)

@@ -32,7 +32,7 @@ func TestSIGTERMStopsGentlyAndASecondOneAtOnce(t *testing.T) {
 				t.Errorf("exit %d: %s", code, idle.stderr)
 			}
 
-			url, asked := upstream(t, nil)
+			url, asked := modelServer(t, nil)
 			busy := launch(t, t.TempDir(), []string{"OPENAI_BASE_URL=" + url}, "--shutdown-timeout", "1h")
 			busy.await(t)
 			conv := busy.conversation(t)

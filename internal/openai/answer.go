@@ -3,9 +3,9 @@ package openai
 import (
 	"crypto/rand"
 	"errors"
-	"regexp"
 
 	"github.com/parley-llm/parley/internal/llm"
+	"github.com/parley-llm/parley/internal/upstream"
 )
 
 // maxCalls bounds the tool calls of one answer.
@@ -18,9 +18,7 @@ var (
 
 // answer turns what a provider says, piece by piece or at once, into events.
 type answer struct {
-	yield func(llm.Event, error) bool
-	// stopped: the reader of the events has gone.
-	stopped bool
+	*upstream.Exchange
 	// heard is the piece that is being taken.
 	heard completion
 
@@ -41,18 +39,6 @@ type callDraft struct {
 	announced bool
 }
 
-func (a *answer) emit(ev llm.Event) {
-	if !a.stopped && !a.yield(ev, nil) {
-		a.stopped = true
-	}
-}
-
-func (a *answer) text(s string) {
-	if s != "" {
-		a.emit(llm.TextDelta{Text: s})
-	}
-}
-
 // say takes a message or a piece of one.
 func (a *answer) say(m *message) error {
 	reasoning := m.ReasoningContent
@@ -60,11 +46,11 @@ func (a *answer) say(m *message) error {
 		reasoning = m.Reasoning
 	}
 	if reasoning != "" {
-		a.emit(llm.ReasoningDelta{Text: string(reasoning)})
+		a.Emit(llm.ReasoningDelta{Text: string(reasoning)})
 	}
-	a.text(string(m.Content))
+	a.Text(string(m.Content))
 	if m.Refusal != "" {
-		a.emit(llm.RefusalDelta{Text: string(m.Refusal)})
+		a.Emit(llm.RefusalDelta{Text: string(m.Refusal)})
 	}
 	for i := range m.ToolCalls {
 		if err := a.call(&m.ToolCalls[i]); err != nil {
@@ -131,10 +117,10 @@ func (a *answer) announce(d *callDraft) {
 			// An output refers to its call by the id, so that there must be one.
 			d.id = "call_" + rand.Text()
 		}
-		a.emit(llm.ToolCallStarted{Index: d.index, CallID: d.id, Name: d.name})
+		a.Emit(llm.ToolCallStarted{Index: d.index, CallID: d.id, Name: d.name})
 	}
 	if d.arguments != "" {
-		a.emit(llm.ToolCallDelta{Index: d.index, Arguments: d.arguments})
+		a.Emit(llm.ToolCallDelta{Index: d.index, Arguments: d.arguments})
 		d.arguments = ""
 	}
 }
@@ -147,21 +133,4 @@ func (a *answer) named() error {
 		}
 	}
 	return nil
-}
-
-// Both come from outside and reach clients, so they must look like what they are.
-var (
-	reasonShape = regexp.MustCompile(`^[A-Za-z0-9_.\-]{1,64}$`)
-	nameShape   = regexp.MustCompile(`^[ -~]{1,256}$`)
-)
-
-func (a *answer) finished() llm.Finished {
-	f := llm.Finished{FinishReason: "unknown", Usage: a.usage}
-	if reasonShape.MatchString(a.finish) {
-		f.FinishReason = a.finish
-	}
-	if nameShape.MatchString(a.model) {
-		f.Model = a.model
-	}
-	return f
 }

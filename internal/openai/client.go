@@ -7,56 +7,22 @@ package openai
 
 import (
 	"cmp"
-	"errors"
-	"net/http"
+	"context"
 	"net/url"
 	"strings"
-	"time"
+
+	"github.com/parley-llm/parley/internal/llm"
+	"github.com/parley-llm/parley/internal/upstream"
 )
 
 // DefaultBaseURL is where a Config without a base URL points.
 const DefaultBaseURL = "https://api.openai.com/v1"
 
-// The time limits of a Config that sets none.
-const (
-	DefaultFirstByteTimeout = 300 * time.Second
-	DefaultIdleTimeout      = 120 * time.Second
-)
-
-const (
-	// maxBytes bounds an answer after decompression, streamed or whole.
-	maxBytes = 64 << 20
-	// maxEvents bounds the chunks of a stream, which may be small.
-	maxEvents = 1 << 20
-)
-
-// Config is what a Client is made of. It comes from the operator's settings alone.
-type Config struct {
-	// BaseURL is the address that "/chat/completions" is appended to, such as "http://127.0.0.1:11434/v1" or
-	// "https://NAME.openai.azure.com/openai/v1". Its query is kept ("?api-version=preview").
-	BaseURL string
-	// Key is sent as a bearer token, and to Azure's hosts as "api-key" instead. Without one nothing is sent.
-	Key string
-	// Version is Parley's, for the User-Agent.
-	Version string
-	// FirstByteTimeout runs from the start of a call to the first byte of the answer's body, IdleTimeout from
-	// one byte to the next.
-	FirstByteTimeout, IdleTimeout time.Duration
-	// Transport carries the calls; nil stands for NewTransport(). It must not follow redirects.
-	Transport http.RoundTripper
-}
-
 // Client speaks to one endpoint. It implements llm.Provider and is safe for concurrent use.
 type Client struct {
+	http               *upstream.Client
 	chatURL, modelsURL *url.URL
-	// The heads of a GET, and of a POST by the answer that it wants. All requests share them, so nobody changes them.
-	getHead, wholeHead, streamHead http.Header
-	key                            string
-	firstByte, idle                time.Duration
-	transport                      http.RoundTripper
-	dialect                        dialect
-	maxBytes                       int64
-	maxEvents                      int
+	dialect            dialect
 }
 
 // dialect is where endpoints of the protocol differ.
@@ -69,69 +35,37 @@ type dialect struct {
 	apiKey bool
 }
 
-// New makes a client. An error says what is wrong with the base URL, without quoting it: it may hold a secret.
-func New(cfg Config) (*Client, error) {
-	base, err := parseBase(cmp.Or(cfg.BaseURL, DefaultBaseURL))
+// New makes a client. The base URL is what "/chat/completions" is appended to, such as "http://127.0.0.1:11434/v1" or
+// "https://NAME.openai.azure.com/openai/v1"; its query is kept ("?api-version=preview"). The key is sent as a bearer
+// token, and to Azure's hosts as "api-key" instead. An error says what is wrong with the base URL, without quoting it.
+func New(cfg upstream.Config) (*Client, error) {
+	cfg.BaseURL = cmp.Or(cfg.BaseURL, DefaultBaseURL)
+	http, err := upstream.New(&cfg, "/chat/completions", "a chat completion")
 	if err != nil {
 		return nil, err
 	}
 	c := &Client{
-		chatURL:   base.JoinPath("chat", "completions"),
-		modelsURL: base.JoinPath("models"),
-		key:       cfg.Key,
-		firstByte: cmp.Or(cfg.FirstByteTimeout, DefaultFirstByteTimeout),
-		idle:      cmp.Or(cfg.IdleTimeout, DefaultIdleTimeout),
-		transport: cfg.Transport,
-		dialect:   dialectOf(base.Hostname()),
-		maxBytes:  maxBytes,
-		maxEvents: maxEvents,
-	}
-	if c.transport == nil {
-		c.transport = NewTransport()
-	}
-	c.getHead = http.Header{
-		"Accept":          {mediaJSON},
-		"Accept-Encoding": {"identity"},
-		"User-Agent":      {"parley/" + cmp.Or(cfg.Version, "dev")},
+		http:      http,
+		chatURL:   http.Base.JoinPath("chat", "completions"),
+		modelsURL: http.Base.JoinPath("models"),
+		dialect:   dialectOf(http.Base.Hostname()),
 	}
 	switch {
 	case cfg.Key == "":
 	case c.dialect.apiKey:
-		c.getHead["Api-Key"] = []string{cfg.Key}
+		http.SetHeader("Api-Key", cfg.Key)
 	default:
-		c.getHead["Authorization"] = []string{"Bearer " + cfg.Key}
+		http.SetHeader("Authorization", "Bearer "+cfg.Key)
 	}
-	c.wholeHead = c.getHead.Clone()
-	c.wholeHead["Content-Type"] = []string{mediaJSON}
-	c.streamHead = c.wholeHead.Clone()
-	c.streamHead["Accept"] = []string{mediaEvents}
 	return c, nil
 }
 
 // Host is the endpoint's host, with its port where it has one.
-func (c *Client) Host() string { return c.chatURL.Host }
+func (c *Client) Host() string { return c.http.Host() }
 
-func parseBase(raw string) (*url.URL, error) {
-	base, err := url.Parse(raw)
-	switch {
-	case err != nil:
-		return nil, errors.New("the base URL is not a URL")
-	case base.Scheme != "http" && base.Scheme != "https":
-		return nil, errors.New("the base URL must begin with http:// or https://")
-	case base.Hostname() == "":
-		return nil, errors.New("the base URL names no host")
-	case base.User != nil:
-		return nil, errors.New("the base URL must not hold a user or a password; the key has its own setting")
-	case base.Fragment != "":
-		return nil, errors.New("the base URL must not have a fragment")
-	case strings.HasSuffix(strings.TrimRight(base.Path, "/"), "/chat/completions"):
-		return nil, errors.New("the base URL must not include /chat/completions")
-	}
-	if base.Path == "" {
-		// Joined to nothing a path would be a relative one, which HTTP/2 refuses.
-		base.Path = "/"
-	}
-	return base, nil
+// Models asks the endpoint what it offers, within ten seconds and 8 MiB.
+func (c *Client) Models(ctx context.Context) ([]llm.Model, error) {
+	return c.http.Models(ctx, c.modelsURL)
 }
 
 func dialectOf(host string) dialect {

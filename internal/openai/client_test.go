@@ -9,16 +9,17 @@ import (
 
 	"github.com/parley-llm/parley/internal/llm"
 	"github.com/parley-llm/parley/internal/llmtest"
+	"github.com/parley-llm/parley/internal/upstream"
 )
 
 // newClient makes a client for the upstream, with caps that a test reaches soon.
 func newClient(t testing.TB, u *llmtest.Upstream) *Client {
 	t.Helper()
-	c, err := New(Config{BaseURL: u.URL + "/v1", Key: "sk-test-key", Version: "1.2.3", FirstByteTimeout: u.Patience, IdleTimeout: u.Patience})
+	c, err := New(upstream.Config{BaseURL: u.URL + "/v1", Key: "sk-test-key", Version: "1.2.3", FirstByteTimeout: u.Patience, IdleTimeout: u.Patience})
 	if err != nil {
 		t.Fatalf("making the client: %v", err)
 	}
-	c.maxBytes, c.maxEvents = 2<<20, 10_000
+	c.http.MaxBytes, c.http.MaxEvents = 2<<20, 10_000
 	return c
 }
 
@@ -34,7 +35,7 @@ func (f trip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 // fakeClient makes a client whose transport is f.
 func fakeClient(t testing.TB, baseURL string, f trip) *Client {
 	t.Helper()
-	c, err := New(Config{BaseURL: baseURL, Key: "sk-test-key", Transport: f})
+	c, err := New(upstream.Config{BaseURL: baseURL, Key: "sk-test-key", Transport: f})
 	if err != nil {
 		t.Fatalf("making the client: %v", err)
 	}
@@ -58,7 +59,7 @@ func TestBaseURL(t *testing.T) {
 		{"https://x.openai.azure.com/openai/v1?api-version=preview", "https://x.openai.azure.com/openai/v1/chat/completions?api-version=preview", "x.openai.azure.com"},
 		{"https://gateway.example/a%2Fb/v1", "https://gateway.example/a%2Fb/v1/chat/completions", "gateway.example"},
 	} {
-		c, err := New(Config{BaseURL: tc.base})
+		c, err := New(upstream.Config{BaseURL: tc.base})
 		if err != nil {
 			t.Errorf("%q: %v", tc.base, err)
 			continue
@@ -71,7 +72,7 @@ func TestBaseURL(t *testing.T) {
 		"localhost:11434/v1", "ftp://secret.example/v1", "https://", "/v1", "https://user:secret@example.com/v1",
 		"https://example.com/v1#secret", "https://exa mple.com/secret", "https://example.com/v1/chat/completions/?key=secret",
 	} {
-		if _, err := New(Config{BaseURL: base}); err == nil || strings.Contains(err.Error(), "secret") {
+		if _, err := New(upstream.Config{BaseURL: base}); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v", base, err)
 		}
 	}
@@ -122,9 +123,17 @@ func TestARequestCarriesNothingButWhatItNeeds(t *testing.T) {
 }
 
 func TestACallWithoutAKeySendsNone(t *testing.T) {
-	c, err := New(Config{BaseURL: "http://127.0.0.1:1/v1"})
-	if err != nil || c.getHead.Get("Authorization") != "" {
-		t.Errorf("header %v, %v", c.getHead, err)
+	var got *http.Request
+	c, err := New(upstream.Config{BaseURL: "http://127.0.0.1:1/v1", Transport: trip(func(r *http.Request) (*http.Response, error) {
+		got = r
+		return nil, errors.New("enough")
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	llmtest.Collect(t.Context(), t, c, &llm.Call{Body: []byte(`{}`)})
+	if _, sent := got.Header["Authorization"]; sent {
+		t.Errorf("header %v", got.Header)
 	}
 }
 
@@ -158,9 +167,9 @@ func TestModelsOfOtherServers(t *testing.T) {
 
 func TestTheListOfModelsIsBounded(t *testing.T) {
 	c := fakeClient(t, "http://127.0.0.1:1/v1", func(*http.Request) (*http.Response, error) {
-		return response(200, "application/json", io.LimitReader(endless{}, 2*maxModels)), nil
+		return response(200, "application/json", io.LimitReader(endless{}, 16<<20)), nil
 	})
-	if _, err := c.Models(t.Context()); !errors.Is(err, errTooLarge) {
+	if _, err := c.Models(t.Context()); !errors.Is(err, upstream.ErrTooLarge) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -2,21 +2,21 @@ package openai
 
 import (
 	"encoding/json"
-	"strconv"
 
 	"github.com/parley-llm/parley/internal/llm"
+	"github.com/parley-llm/parley/internal/rawjson"
 )
 
 // Encode writes the body of a chat completion. A message whose content is a string is copied byte for byte.
 func (c *Client) Encode(req *llm.Request) ([]byte, error) {
 	m := messages{dst: make([]byte, 0, sizeOf(req)), dialect: c.dialect}
 	m.dst = append(m.dst, `{"model":`...)
-	m.dst = appendString(m.dst, req.Model)
+	m.dst = rawjson.AppendString(m.dst, req.Model)
 	m.dst = append(m.dst, `,"messages":[`...)
 	if req.Instructions != "" {
 		m.begin()
 		m.dst = append(m.dst, `{"role":"system","content":`...)
-		m.dst = appendString(m.dst, req.Instructions)
+		m.dst = rawjson.AppendString(m.dst, req.Instructions)
 		m.dst = append(m.dst, '}')
 	}
 	for i := range req.Items {
@@ -45,53 +45,23 @@ func sizeOf(req *llm.Request) int {
 }
 
 func (c *Client) appendParams(dst []byte, p *llm.Params) []byte {
-	dst = appendFloat(dst, "temperature", p.Temperature)
-	dst = appendFloat(dst, "top_p", p.TopP)
-	dst = appendInt(dst, c.dialect.maxTokens, p.MaxOutputTokens)
-	dst = appendInt(dst, "seed", p.Seed)
-	dst = appendFloat(dst, "presence_penalty", p.PresencePenalty)
-	dst = appendFloat(dst, "frequency_penalty", p.FrequencyPenalty)
-	if len(p.Stop) > 0 {
-		dst = append(dst, `,"stop":[`...)
-		for i, stop := range p.Stop {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = appendString(dst, stop)
-		}
-		dst = append(dst, ']')
-	}
+	dst = rawjson.AppendFloat(dst, "temperature", p.Temperature)
+	dst = rawjson.AppendFloat(dst, "top_p", p.TopP)
+	dst = rawjson.AppendInt(dst, c.dialect.maxTokens, p.MaxOutputTokens)
+	dst = rawjson.AppendInt(dst, "seed", p.Seed)
+	dst = rawjson.AppendFloat(dst, "presence_penalty", p.PresencePenalty)
+	dst = rawjson.AppendFloat(dst, "frequency_penalty", p.FrequencyPenalty)
+	dst = rawjson.AppendStrings(dst, "stop", p.Stop)
 	return appendResponseFormat(dst, p.ResponseFormat)
-}
-
-func appendFloat(dst []byte, name string, value *float64) []byte {
-	if value == nil {
-		return dst
-	}
-	return strconv.AppendFloat(appendName(dst, name), *value, 'g', -1, 64)
-}
-
-func appendInt(dst []byte, name string, value *int64) []byte {
-	if value == nil {
-		return dst
-	}
-	return strconv.AppendInt(appendName(dst, name), *value, 10)
-}
-
-// appendName appends a further member's name, which needs no escapes.
-func appendName(dst []byte, name string) []byte {
-	dst = append(dst, ',', '"')
-	dst = append(dst, name...)
-	return append(dst, '"', ':')
 }
 
 // appendResponseFormat takes the chat protocol's own shape, and the flat one of the Responses API, which differs where there is a schema.
 func appendResponseFormat(dst []byte, format json.RawMessage) []byte {
-	if empty(format) {
+	if rawjson.Empty(format) {
 		return dst
 	}
-	dst = appendName(dst, "response_format")
-	if string(member(format, "type")) != `"json_schema"` || member(format, "json_schema") != nil {
+	dst = rawjson.AppendName(dst, "response_format")
+	if string(rawjson.Member(format, "type")) != `"json_schema"` || rawjson.Member(format, "json_schema") != nil {
 		return append(dst, format...)
 	}
 	return appendNested(dst, "json_schema", format)
@@ -100,9 +70,9 @@ func appendResponseFormat(dst []byte, format json.RawMessage) []byte {
 // appendTools nests the flat function tools of the Responses API as the chat protocol has them. Other tools are passed as they came.
 func appendTools(dst []byte, tools json.RawMessage) []byte {
 	first := true
-	for tool := range elements(tools) {
+	for tool := range rawjson.Elements(tools) {
 		if first {
-			dst = append(appendName(dst, "tools"), '[')
+			dst = append(rawjson.AppendName(dst, "tools"), '[')
 		} else {
 			dst = append(dst, ',')
 		}
@@ -117,7 +87,7 @@ func appendTools(dst []byte, tools json.RawMessage) []byte {
 
 // appendFunction appends a tool, or the choice of one.
 func appendFunction(dst, tool []byte) []byte {
-	if string(member(tool, "type")) != `"function"` || member(tool, "function") != nil {
+	if string(rawjson.Member(tool, "type")) != `"function"` || rawjson.Member(tool, "function") != nil {
 		return append(dst, tool...)
 	}
 	return appendNested(dst, "function", tool)
@@ -130,52 +100,24 @@ func appendNested(dst []byte, kind string, flat []byte) []byte {
 	dst = append(dst, `","`...)
 	dst = append(dst, kind...)
 	dst = append(dst, `":`...)
-	dst = appendWithout(dst, flat, "type")
-	return append(dst, '}')
-}
-
-// appendWithout appends an object without some of its members.
-func appendWithout(dst, object []byte, names ...string) []byte {
-	dst = append(dst, '{')
-	first := true
-next:
-	for name, value := range members(object) {
-		for _, n := range names {
-			if n == name {
-				continue next
-			}
-		}
-		if !first {
-			dst = append(dst, ',')
-		}
-		first = false
-		dst = append(dst, '"')
-		dst = append(dst, name...)
-		dst = append(dst, '"', ':')
-		dst = append(dst, value...)
-	}
+	dst = rawjson.AppendWithout(dst, flat, "type")
 	return append(dst, '}')
 }
 
 func appendToolChoice(dst []byte, choice json.RawMessage) []byte {
-	if empty(choice) {
+	if rawjson.Empty(choice) {
 		return dst
 	}
-	dst = appendName(dst, "tool_choice")
-	if string(member(choice, "type")) != `"allowed_tools"` || member(choice, "allowed_tools") != nil {
+	dst = rawjson.AppendName(dst, "tool_choice")
+	if string(rawjson.Member(choice, "type")) != `"allowed_tools"` || rawjson.Member(choice, "allowed_tools") != nil {
 		return appendFunction(dst, choice)
 	}
 	dst = append(dst, `{"type":"allowed_tools","allowed_tools":{"mode":`...)
-	mode := member(choice, "mode")
+	mode := rawjson.Member(choice, "mode")
 	if mode == nil {
 		mode = []byte(`"auto"`)
 	}
 	dst = append(dst, mode...)
-	dst = appendTools(dst, member(choice, "tools"))
+	dst = appendTools(dst, rawjson.Member(choice, "tools"))
 	return append(dst, '}', '}')
-}
-
-// empty: left out, or null.
-func empty(raw json.RawMessage) bool {
-	return len(raw) == 0 || string(raw) == "null"
 }

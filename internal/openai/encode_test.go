@@ -7,6 +7,7 @@ import (
 
 	"github.com/parley-llm/parley/internal/fault"
 	"github.com/parley-llm/parley/internal/llm"
+	"github.com/parley-llm/parley/internal/upstream"
 )
 
 func message1(role llm.Role, content string) llm.Item {
@@ -21,7 +22,7 @@ func ptr[T any](v T) *T { return &v }
 
 func encode(t *testing.T, baseURL string, req *llm.Request) string {
 	t.Helper()
-	c, err := New(Config{BaseURL: baseURL})
+	c, err := New(upstream.Config{BaseURL: baseURL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +196,7 @@ func TestDeveloperIsKnownToOpenAIAndAzure(t *testing.T) {
 }
 
 func TestItemsOfOtherProtocolsAreRefused(t *testing.T) {
-	c, err := New(Config{})
+	c, err := New(upstream.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +211,7 @@ func TestItemsOfOtherProtocolsAreRefused(t *testing.T) {
 func FuzzEncodeMakesJSON(f *testing.F) {
 	f.Add("i\x00\u2028\xff", []byte(`[{"type":"input_text","text":"a"},{"type":"input_image"},{"type":"input_file"}]`), []byte(`{"call_id":"c","output":[1]}`), []byte(`[{"type":"function","name":"f"}]`))
 	f.Add("", []byte(`[{"type":"text","text":1,"x":{}}]`), []byte(`[]`), []byte(`{"type":"allowed_tools","tools":{}}`))
-	c, err := New(Config{})
+	c, err := New(upstream.Config{})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -234,7 +235,7 @@ func FuzzEncodeMakesJSON(f *testing.F) {
 }
 
 func BenchmarkEncodeAfterFiftyMessages(b *testing.B) {
-	c, err := New(Config{})
+	c, err := New(upstream.Config{})
 	if err != nil {
 		b.Fatal(err)
 	}

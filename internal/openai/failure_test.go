@@ -15,36 +15,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/parley-llm/parley/internal/fault"
 	"github.com/parley-llm/parley/internal/llm"
 	"github.com/parley-llm/parley/internal/llmtest"
+	"github.com/parley-llm/parley/internal/upstream"
 )
-
-func TestProblemsAreReadInTheShapesThatAreAbout(t *testing.T) {
-	for _, tc := range []struct {
-		name, body string
-		want       problem
-	}{
-		{"OpenAI", `{"error":{"message":"m","type":"t","param":"p","code":"c"}}`, problem{"m", "t", "c", "p"}},
-		{"llama.cpp: the code is a number, and there is no param", `{"error":{"code":400,"message":"m","type":"t"}}`, problem{"m", "t", "400", ""}},
-		{"nulls", `{"error":{"message":"m","type":null,"param":null,"code":null}}`, problem{message: "m"}},
-		{"Ollama's own", `{"error":"m"}`, problem{message: "m"}},
-		{"old vLLM", `{"object":"error","message":"m","type":"BadRequestError","param":null,"code":400}`, problem{"m", "BadRequestError", "400", ""}},
-		{"FastAPI", `{"detail":"Not Found"}`, problem{message: "Not Found"}},
-		{"FastAPI's validation", `{"detail":[{"msg":"m"}]}`, problem{message: `{"detail":[{"msg":"m"}]}`}},
-		{"Gemini", ` [{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT"}}]`, problem{message: "m", code: "400"}},
-		{"an error of another type", `{"error":{"message":{"a":1},"code":true}}`, problem{message: `{"error":{"message":{"a":1},"code":true}}`}},
-		{"an error that is a list", `{"error":[1]}`, problem{message: `{"error":[1]}`}},
-		{"a page", "<html>502</html>\n", problem{message: "<html>502</html>"}},
-		{"nothing", "", problem{}},
-	} {
-		if got := parseProblem([]byte(tc.body)); got != tc.want {
-			t.Errorf("%s: got %q, want %q", tc.name, got, tc.want)
-		}
-	}
-}
 
 func TestStatusesAndProblems(t *testing.T) {
 	for _, tc := range []struct {
@@ -88,39 +64,6 @@ func TestStatusesAndProblems(t *testing.T) {
 		}
 		if m := a.Err.Fault.Message; !strings.Contains(m, tc.message) || strings.Contains(a.Err.Error(), "secret") {
 			t.Errorf("%d %s: says %q, %v", tc.status, tc.body, m, a.Err)
-		}
-	}
-}
-
-func TestDetailIsCutAndHoldsNoKey(t *testing.T) {
-	c := fakeClient(t, "http://127.0.0.1:1/v1", nil)
-	got := c.detail("Incorrect key sk-test-key. " + strings.Repeat("é", 2*maxDetail) + "\xff")
-	if len(got) > maxDetail || !utf8.ValidString(got) || !strings.HasPrefix(got, "Incorrect key [key]. é") {
-		t.Errorf("%d bytes: %.40q", len(got), got)
-	}
-}
-
-func TestRetryAfter(t *testing.T) {
-	const date = "Mon, 01 Jan 2024 00:00:00 GMT"
-	for _, tc := range []struct {
-		header http.Header
-		want   time.Duration
-	}{
-		{http.Header{}, 0},
-		{http.Header{"Retry-After": {"20"}}, 20 * time.Second},
-		{http.Header{"Retry-After": {"0.5"}}, 500 * time.Millisecond},
-		{http.Header{"Retry-After": {"20"}, "Retry-After-Ms": {"1500"}}, 1500 * time.Millisecond},
-		{http.Header{"Retry-After": {"20"}, "Retry-After-Ms": {"soon"}}, 20 * time.Second},
-		{http.Header{"Retry-After": {"Mon, 01 Jan 2024 00:01:00 GMT"}, "Date": {date}}, time.Minute},
-		{http.Header{"Retry-After": {"Sun, 31 Dec 2023 00:01:00 GMT"}, "Date": {date}}, 0},
-		{http.Header{"Retry-After": {"Mon, 01 Jan 2024 00:01:00 GMT"}}, 0},
-		{http.Header{"Retry-After": {"-1"}}, 0},
-		{http.Header{"Retry-After": {"NaN"}}, 0},
-		{http.Header{"Retry-After": {"1e300"}}, maxRetryAfter},
-		{http.Header{"Retry-After": {"later"}}, 0},
-	} {
-		if got := retryAfter(tc.header); got != tc.want {
-			t.Errorf("%v: %v, want %v", tc.header, got, tc.want)
 		}
 	}
 }
@@ -180,7 +123,7 @@ func TestTLS(t *testing.T) {
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	transport := func(trusting bool) *http.Transport {
-		tr := NewTransport()
+		tr := upstream.NewTransport()
 		if trusting {
 			tr.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
 			tr.TLSClientConfig.RootCAs.AddCert(server.Certificate())
@@ -189,7 +132,7 @@ func TestTLS(t *testing.T) {
 		return tr
 	}
 	call := func(tr *http.Transport, base string) llmtest.Answer {
-		c, err := New(Config{BaseURL: base, Transport: tr})
+		c, err := New(upstream.Config{BaseURL: base, Transport: tr})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -215,9 +158,9 @@ func TestATLSHandshakeThatStalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = silent.Close() }()
-	tr := NewTransport()
+	tr := upstream.NewTransport()
 	tr.TLSHandshakeTimeout = 50 * time.Millisecond
-	c, err := New(Config{BaseURL: "https://" + silent.Addr().String(), Transport: tr})
+	c, err := New(upstream.Config{BaseURL: "https://" + silent.Addr().String(), Transport: tr})
 	if err != nil {
 		t.Fatal(err)
 	}

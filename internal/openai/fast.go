@@ -3,6 +3,9 @@ package openai
 import (
 	"encoding/json"
 	"unicode/utf8"
+
+	"github.com/parley-llm/parley/internal/rawjson"
+	"github.com/parley-llm/parley/internal/upstream"
 )
 
 // plainCompletion reads the commonest answers and chunks by far, those with one choice that says text and nothing else,
@@ -10,8 +13,8 @@ import (
 // ones included: the decoder then has the word, and w is to be made anew. Where it returns true, w holds what the decoder
 // would have found, but for an Error that is null, which is left empty.
 func plainCompletion(text []byte, w *completion) bool {
-	p := plainScan{scanner: scanner{b: text}, completion: w}
-	return p.object(inCompletion) && p.end()
+	p := plainScan{Scanner: rawjson.NewScanner(text), completion: w}
+	return p.object(inCompletion) && p.End()
 }
 
 // place is an object of a completion that plainCompletion looks into.
@@ -29,17 +32,17 @@ const (
 
 // plainScan is the state of plainCompletion. Like the decoder it writes over what a completion says twice.
 type plainScan struct {
-	scanner
+	rawjson.Scanner
 	*completion
 }
 
 // object consumes an object. Names that the decoder might take for others, since it ignores case, are left to it.
 func (p *plainScan) object(where place) bool {
-	if !p.byte('{') {
+	if !p.Byte('{') {
 		return false
 	}
 	for first := true; ; first = false {
-		name, done, ok := p.key(first)
+		name, done, ok := p.Key(first)
 		if done || !ok {
 			return ok
 		}
@@ -62,9 +65,9 @@ func (p *plainScan) member(where place, name []byte) bool {
 		case "choices":
 			return p.choices()
 		case "usage":
-			return p.null() || p.used()
+			return p.Null() || p.used()
 		case "error":
-			return p.null()
+			return p.Null()
 		case "model":
 			return p.label(&p.Model, p.model)
 		}
@@ -75,10 +78,10 @@ func (p *plainScan) member(where place, name []byte) bool {
 		case "message":
 			return p.object(inMessage)
 		case "index":
-			n, ok := p.value()
+			n, ok := p.Value()
 			return ok && string(n) == "0"
 		case "finish_reason":
-			return p.null() || p.label(&p.Choices[0].FinishReason, "stop")
+			return p.Null() || p.label(&p.Choices[0].FinishReason, "stop")
 		}
 	case inDelta:
 		return p.message(&p.Choices[0].Delta, name)
@@ -93,9 +96,9 @@ func (p *plainScan) member(where place, name []byte) bool {
 		case "total_tokens":
 			return p.tokens(&p.Usage.Total)
 		case "prompt_tokens_details":
-			return p.null() || p.object(inPromptDetails)
+			return p.Null() || p.object(inPromptDetails)
 		case "completion_tokens_details":
-			return p.null() || p.object(inCompletionDetails)
+			return p.Null() || p.object(inCompletionDetails)
 		}
 	case inPromptDetails:
 		if string(name) == "cached_tokens" {
@@ -106,21 +109,21 @@ func (p *plainScan) member(where place, name []byte) bool {
 			return p.tokens(&p.Usage.CompletionDetails.Reasoning)
 		}
 	}
-	_, ok := p.value()
+	_, ok := p.Value()
 	return ok
 }
 
 // choices consumes an array of one choice or none.
 func (p *plainScan) choices() bool {
-	if p.Choices != nil || !p.byte('[') {
+	if p.Choices != nil || !p.Byte('[') {
 		return false
 	}
-	if p.byte(']') {
+	if p.Byte(']') {
 		p.Choices = p.one[:0]
 		return true
 	}
 	p.Choices = p.one[:]
-	return p.object(inChoice) && p.byte(']')
+	return p.object(inChoice) && p.Byte(']')
 }
 
 func (p *plainScan) used() bool {
@@ -133,17 +136,17 @@ func (p *plainScan) used() bool {
 func (p *plainScan) message(m *message, name []byte) bool {
 	switch string(name) {
 	case "content":
-		return p.null() || p.text(&m.Content)
+		return p.Null() || p.text(&m.Content)
 	case "refusal", "reasoning_content", "reasoning", "tool_calls":
-		return p.null()
+		return p.Null()
 	}
-	_, ok := p.value()
+	_, ok := p.Value()
 	return ok
 }
 
 // text consumes a string.
 func (p *plainScan) text(t *text) bool {
-	inner, plain, ok := p.str()
+	inner, plain, ok := p.Str()
 	if !ok {
 		return false
 	}
@@ -158,7 +161,7 @@ func (p *plainScan) text(t *text) bool {
 
 // label consumes a string that needs no decoding. It is probably the one that is given.
 func (p *plainScan) label(s *string, probably string) bool {
-	inner, plain, ok := p.str()
+	inner, plain, ok := p.Str()
 	if !ok || !plain || !utf8.Valid(inner) {
 		return false
 	}
@@ -170,8 +173,8 @@ func (p *plainScan) label(s *string, probably string) bool {
 }
 
 // tokens consumes a number of tokens, or what stands in its place.
-func (p *plainScan) tokens(c *count) bool {
-	n, ok := p.value()
+func (p *plainScan) tokens(c *upstream.Count) bool {
+	n, ok := p.Value()
 	// It takes whatever there is: what is no number counts as none.
 	return ok && c.UnmarshalJSON(n) == nil
 }

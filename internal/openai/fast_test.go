@@ -1,16 +1,15 @@
 package openai
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
 	"reflect"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/parley-llm/parley/internal/llm"
+	"github.com/parley-llm/parley/internal/rawjson"
 )
 
 // openAIChunk is a chunk as OpenAI sends it.
@@ -27,7 +26,7 @@ const (
 // decoded is what the decoder finds in a text, and whether it understands it.
 func decoded(text []byte) (w completion, ok bool) {
 	ok = json.Unmarshal(text, &w) == nil
-	if empty(w.Error) {
+	if rawjson.Empty(w.Error) {
 		w.Error = nil
 	}
 	return w, ok
@@ -111,62 +110,6 @@ func FuzzPlainCompletionAgreesWithTheDecoder(f *testing.F) {
 		var w completion
 		if plainCompletion(text, &w) {
 			agree(t, text, &w)
-		}
-	})
-}
-
-func FuzzScannerAgreesWithTheDecoder(f *testing.F) {
-	for _, s := range []string{openAIChunk, `[1,-0.5e+7,{"a":"\u12ab\\"},[],{},null,true]`, `"\ud800"`, `01`, `1.`, `-`, `[1,]`, `{"a":1,}`, `{,}`, `tru`, "\"\x01\"", `"\u12"`, `"\`, `"`} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		s := scanner{b: text}
-		_, ok := s.value()
-		ok = ok && s.end()
-		if valid := json.Valid(text); ok != valid && bytes.Count(text, []byte("["))+bytes.Count(text, []byte("{")) < maxDepth {
-			t.Fatalf("%q: scanned %v, valid %v", text, ok, valid)
-		}
-		var fields map[string]json.RawMessage
-		if json.Unmarshal(text, &fields) == nil {
-			for name, value := range members(text) {
-				if utf8.ValidString(name) && !strings.Contains(name, `\`) && !json.Valid(value) {
-					t.Fatalf("%q: member %q is %q", text, name, value)
-				}
-			}
-		}
-		var values []json.RawMessage
-		if json.Unmarshal(text, &values) == nil {
-			n := 0
-			for value := range elements(text) {
-				if n < len(values) && !bytes.Equal(value, values[n]) {
-					t.Fatalf("%q: element %d is %q", text, n, value)
-				}
-				n++
-			}
-			if n != len(values) && ok {
-				t.Fatalf("%q: %d elements of %d", text, n, len(values))
-			}
-		}
-	})
-}
-
-func TestScannerDoesNotFollowForEver(t *testing.T) {
-	for _, open := range []string{"[", `{"a":`} {
-		s := scanner{b: []byte(strings.Repeat(open, 1_000_000))}
-		if _, ok := s.value(); ok {
-			t.Error("it is malformed all the same")
-		}
-	}
-}
-
-func FuzzStringsComeBack(f *testing.F) {
-	f.Add("a\"\\\n\x00\x1f\u2028é😀\xff\xed\xa0\x80<&>")
-	f.Fuzz(func(t *testing.T, s string) {
-		var got string
-		quoted := appendString(nil, s)
-		// Converting to runes and back replaces every byte that is not UTF-8 as the encoder does.
-		if err := json.Unmarshal(quoted, &got); err != nil || got != string([]rune(s)) {
-			t.Fatalf("%q became %s: %v", s, quoted, err)
 		}
 	})
 }

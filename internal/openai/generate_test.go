@@ -14,6 +14,7 @@ import (
 	"github.com/parley-llm/parley/internal/fault"
 	"github.com/parley-llm/parley/internal/llm"
 	"github.com/parley-llm/parley/internal/llmtest"
+	"github.com/parley-llm/parley/internal/upstream"
 )
 
 // delta is a chunk with one choice.
@@ -40,7 +41,7 @@ func generate(t testing.TB, stream bool, contentType string, body io.Reader) llm
 	c := fakeClient(t, "http://127.0.0.1:1/v1", func(*http.Request) (*http.Response, error) {
 		return response(200, contentType, body), nil
 	})
-	c.maxBytes = 2 << 20
+	c.http.MaxBytes = 2 << 20
 	return llmtest.Collect(t.Context(), t, c, &llm.Call{Stream: stream, Body: []byte(`{}`)})
 }
 
@@ -142,7 +143,7 @@ func TestStreamsThatFail(t *testing.T) {
 		{name: "a wrong key in the stream", stream: hello + "data: {\"error\":{\"type\":\"authentication_error\"}}\n\n", kind: fault.Upstream, code: "upstream_auth"},
 		{name: "an unknown model in the stream", stream: hello + "data: {\"error\":{\"code\":\"model_not_found\"}}\n\n", kind: fault.NotFound, code: "model_not_found"},
 		{name: "a rejection in the stream", stream: hello + "data: {\"error\":{\"type\":\"invalid_request_error\"}}\n\n", kind: fault.Invalid, code: "upstream_rejected"},
-		{name: "more than the cap", stream: strings.Repeat(hello, 3<<20/len(hello)), kind: fault.Upstream, code: "upstream_failed", cause: errTooLarge},
+		{name: "more than the cap", stream: strings.Repeat(hello, 3<<20/len(hello)), kind: fault.Upstream, code: "upstream_failed", cause: upstream.ErrTooLarge},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := generate(t, true, "text/event-stream", strings.NewReader(tc.stream))
@@ -157,11 +158,11 @@ func TestStreamsThatFail(t *testing.T) {
 }
 
 func TestTheNumberOfChunksIsBounded(t *testing.T) {
-	for finish, want := range map[string]error{"": errTooLarge, stop: nil} {
+	for finish, want := range map[string]error{"": upstream.ErrTooLarge, stop: nil} {
 		c := fakeClient(t, "http://127.0.0.1:1/v1", func(*http.Request) (*http.Response, error) {
 			return response(200, "text/event-stream", strings.NewReader(hello+finish+strings.Repeat("data: {}\n\n", 100))), nil
 		})
-		c.maxEvents = 50
+		c.http.MaxEvents = 50
 		a := llmtest.Collect(t.Context(), t, c, &llm.Call{Stream: true})
 		if want == nil && a.Err != nil || want != nil && !errors.Is(a.Err, want) {
 			t.Errorf("with %q: %v, want %v", finish, a.Err, want)
@@ -228,9 +229,9 @@ func TestCompressedAnswersAreReadUnderTheCap(t *testing.T) {
 	}{
 		{name: "gzip", encoding: "gzip", body: pack(hello + stop + done), ok: true},
 		{name: "identity", encoding: "identity", body: []byte(hello + stop + done), ok: true},
-		{name: "a bomb", encoding: "gzip", body: pack(strings.Repeat(": zzzzzzzz\n", 1<<18)), cause: errTooLarge},
+		{name: "a bomb", encoding: "gzip", body: pack(strings.Repeat(": zzzzzzzz\n", 1<<18)), cause: upstream.ErrTooLarge},
 		{name: "no gzip at all", encoding: "gzip", body: []byte(hello + stop + done), cause: gzip.ErrHeader},
-		{name: "brotli", encoding: "br", body: []byte(hello + stop + done), cause: errEncoding},
+		{name: "brotli", encoding: "br", body: []byte(hello + stop + done), cause: upstream.ErrEncoding},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := fakeClient(t, "http://127.0.0.1:1/v1", func(*http.Request) (*http.Response, error) {
@@ -238,7 +239,7 @@ func TestCompressedAnswersAreReadUnderTheCap(t *testing.T) {
 				r.Header.Set("Content-Encoding", tc.encoding)
 				return r, nil
 			})
-			c.maxBytes = 2 << 20
+			c.http.MaxBytes = 2 << 20
 			a := llmtest.Collect(t.Context(), t, c, &llm.Call{Stream: true})
 			if tc.ok && a.Text != "Hello" || !tc.ok && (!errors.Is(a.Err, tc.cause) || a.Err.Fault.Code != "upstream_failed") {
 				t.Errorf("text %q, %v", a.Text, a.Err)

@@ -12,6 +12,7 @@ import (
 	"github.com/parley-llm/parley/internal/fault"
 	"github.com/parley-llm/parley/internal/llm"
 	"github.com/parley-llm/parley/internal/llmtest"
+	"github.com/parley-llm/parley/internal/upstream"
 )
 
 // spoken is a body that is said piece by piece, each after a pause, and then ends or falls silent. As with a real
@@ -45,7 +46,7 @@ func speak(t *testing.T, ctx context.Context, silent bool, pieces ...any) (llmte
 	c := fakeClient(t, "http://127.0.0.1:1/v1", func(r *http.Request) (*http.Response, error) {
 		return response(200, "text/event-stream", spoken(r.Context(), silent, pieces...)), nil
 	})
-	c.firstByte, c.idle = 60*time.Second, 20*time.Second
+	c.http.FirstByte, c.http.Idle = 60*time.Second, 20*time.Second
 	began := time.Now()
 	a := llmtest.Collect(ctx, t, c, &llm.Call{Stream: true})
 	return a, time.Since(began)
@@ -89,7 +90,7 @@ func TestOnlyWaitingForTheProviderCounts(t *testing.T) {
 		c := fakeClient(t, "http://127.0.0.1:1/v1", func(r *http.Request) (*http.Response, error) {
 			return response(200, "text/event-stream", spoken(r.Context(), false, hello, time.Second, hello, time.Second, hello, time.Second, stop+done)), nil
 		})
-		c.idle = 20 * time.Second
+		c.http.Idle = 20 * time.Second
 		for _, err := range c.Generate(t.Context(), &llm.Call{Stream: true}) {
 			if err != nil {
 				t.Fatal(err)
@@ -137,7 +138,7 @@ func TestTheBodyOfAnErrorIsNotWaitedForLong(t *testing.T) {
 		})
 		began := time.Now()
 		a := llmtest.Collect(t.Context(), t, c, &llm.Call{Stream: true})
-		if a.Err == nil || a.Err.Fault.Code != "upstream_rate_limited" || time.Since(began) != problemTimeout {
+		if a.Err == nil || a.Err.Fault.Code != "upstream_rate_limited" || time.Since(began) != upstream.ProblemTimeout {
 			t.Errorf("after %v got %+v", time.Since(began), a.Err)
 		}
 	})
@@ -166,10 +167,10 @@ func TestTheConnectionOfACompleteAnswerIsKeptIfItsEndComesSoon(t *testing.T) {
 		late   time.Duration
 		kept   bool
 	}{
-		"soon":                          {hello + stop + done, drainTimeout / 2, true},
-		"not soon":                      {hello + stop + done, 2 * drainTimeout, false},
-		"of an answer not complete":     {hello + done, drainTimeout / 2, false},
-		"of an answer with much behind": {hello + stop + done + string(make([]byte, 2*maxDrain)), drainTimeout / 2, false},
+		"soon":                          {hello + stop + done, upstream.DrainTimeout / 2, true},
+		"not soon":                      {hello + stop + done, 2 * upstream.DrainTimeout, false},
+		"of an answer not complete":     {hello + done, upstream.DrainTimeout / 2, false},
+		"of an answer with much behind": {hello + stop + done + string(make([]byte, 2*upstream.MaxDrain)), upstream.DrainTimeout / 2, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -181,7 +182,7 @@ func TestTheConnectionOfACompleteAnswerIsKeptIfItsEndComesSoon(t *testing.T) {
 					return res, nil
 				})
 				llmtest.Collect(t.Context(), t, c, &llm.Call{Stream: true})
-				time.Sleep(3 * drainTimeout)
+				time.Sleep(3 * upstream.DrainTimeout)
 				synctest.Wait()
 				if body.ended != tc.kept || !body.closed {
 					t.Errorf("read to its end: %v, closed: %v", body.ended, body.closed)

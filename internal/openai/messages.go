@@ -6,6 +6,7 @@ import (
 
 	"github.com/parley-llm/parley/internal/fault"
 	"github.com/parley-llm/parley/internal/llm"
+	"github.com/parley-llm/parley/internal/rawjson"
 )
 
 // messages writes items as chat messages. What the assistant says and the calls that go with it are one message in this
@@ -62,7 +63,7 @@ func (m *messages) begin() {
 func (m *messages) message(role llm.Role, content json.RawMessage) {
 	m.begin()
 	m.dst = append(m.dst, `{"role":`...)
-	m.dst = appendString(m.dst, string(role))
+	m.dst = rawjson.AppendString(m.dst, string(role))
 	m.dst = append(m.dst, `,"content":`...)
 	m.dst = appendContent(m.dst, content)
 	m.dst = append(m.dst, '}')
@@ -107,11 +108,11 @@ func (m *messages) flush() {
 
 func (m *messages) call(data json.RawMessage) {
 	m.dst = append(m.dst, `{"id":`...)
-	m.dst = appendOrEmpty(m.dst, member(data, "call_id"))
+	m.dst = append(m.dst, rawjson.OrEmpty(rawjson.Member(data, "call_id"))...)
 	m.dst = append(m.dst, `,"type":"function","function":{"name":`...)
-	m.dst = appendOrEmpty(m.dst, member(data, "name"))
+	m.dst = append(m.dst, rawjson.OrEmpty(rawjson.Member(data, "name"))...)
 	m.dst = append(m.dst, `,"arguments":`...)
-	m.dst = appendArguments(m.dst, member(data, "arguments"))
+	m.dst = appendArguments(m.dst, rawjson.Member(data, "arguments"))
 	m.dst = append(m.dst, '}', '}')
 }
 
@@ -123,16 +124,16 @@ func appendArguments(dst, arguments []byte) []byte {
 	case arguments[0] == '"':
 		return append(dst, arguments...)
 	default:
-		return appendString(dst, string(arguments))
+		return rawjson.AppendString(dst, string(arguments))
 	}
 }
 
 func (m *messages) output(data json.RawMessage) {
 	m.begin()
 	m.dst = append(m.dst, `{"role":"tool","tool_call_id":`...)
-	m.dst = appendOrEmpty(m.dst, member(data, "call_id"))
+	m.dst = append(m.dst, rawjson.OrEmpty(rawjson.Member(data, "call_id"))...)
 	m.dst = append(m.dst, `,"content":`...)
-	output := member(data, "output")
+	output := rawjson.Member(data, "output")
 	switch {
 	case output == nil:
 		m.dst = append(m.dst, `""`...)
@@ -140,31 +141,23 @@ func (m *messages) output(data json.RawMessage) {
 		m.dst = appendContent(m.dst, output)
 	default:
 		// Another JSON value is not provided for here; its text is.
-		m.dst = appendString(m.dst, string(output))
+		m.dst = rawjson.AppendString(m.dst, string(output))
 	}
 	m.dst = append(m.dst, '}')
-}
-
-// appendOrEmpty appends a value, or the empty string where there is none.
-func appendOrEmpty(dst, value []byte) []byte {
-	if len(value) == 0 {
-		return append(dst, `""`...)
-	}
-	return append(dst, value...)
 }
 
 // appendContent appends a message's content. One text alone is sent as a string, since not every server takes parts.
 func appendContent(dst []byte, content json.RawMessage) []byte {
 	content = bytes.TrimSpace(content)
 	if len(content) == 0 || content[0] != '[' {
-		return appendOrEmpty(dst, content)
+		return append(dst, rawjson.OrEmpty(content)...)
 	}
 	if text := onlyText(content); text != nil {
 		return append(dst, text...)
 	}
 	dst = append(dst, '[')
 	first := true
-	for part := range elements(content) {
+	for part := range rawjson.Elements(content) {
 		if !first {
 			dst = append(dst, ',')
 		}
@@ -178,11 +171,11 @@ func appendContent(dst []byte, content json.RawMessage) []byte {
 func onlyText(content json.RawMessage) []byte {
 	var text []byte
 	n := 0
-	for part := range elements(content) {
+	for part := range rawjson.Elements(content) {
 		if n++; n > 1 {
 			return nil
 		}
-		for name, value := range members(part) {
+		for name, value := range rawjson.Members(part) {
 			switch name {
 			case "text":
 				if value[0] != '"' {
@@ -208,20 +201,20 @@ func isText(kind string) bool {
 
 // appendPart turns a part of the Responses API into one of the chat protocol. Parts that are neither are passed as they came.
 func appendPart(dst, part []byte) []byte {
-	switch kind := string(member(part, "type")); {
+	switch kind := string(rawjson.Member(part, "type")); {
 	case isText(kind):
 		return appendTyped(dst, `{"type":"text"`, part, "type", "annotations", "logprobs")
 	case kind == `"input_image"`:
 		dst = append(dst, `{"type":"image_url","image_url":{"url":`...)
-		dst = appendOrEmpty(dst, member(part, "image_url"))
-		if detail := member(part, "detail"); detail != nil {
+		dst = append(dst, rawjson.OrEmpty(rawjson.Member(part, "image_url"))...)
+		if detail := rawjson.Member(part, "detail"); detail != nil {
 			dst = append(dst, `,"detail":`...)
 			dst = append(dst, detail...)
 		}
 		return append(dst, '}', '}')
 	case kind == `"input_file"`:
 		dst = append(dst, `{"type":"file","file":`...)
-		dst = appendWithout(dst, part, "type")
+		dst = rawjson.AppendWithout(dst, part, "type")
 		return append(dst, '}')
 	default:
 		return append(dst, part...)
@@ -232,7 +225,7 @@ func appendPart(dst, part []byte) []byte {
 func appendTyped(dst []byte, begin string, object []byte, without ...string) []byte {
 	dst = append(dst, begin...)
 	at := len(dst)
-	dst = appendWithout(dst, object, without...)
+	dst = rawjson.AppendWithout(dst, object, without...)
 	if len(dst) == at+len("{}") {
 		return append(dst[:at], '}')
 	}

@@ -3,9 +3,9 @@ package openai
 import (
 	"encoding/json"
 	"errors"
-	"strconv"
 
 	"github.com/parley-llm/parley/internal/llm"
+	"github.com/parley-llm/parley/internal/upstream"
 )
 
 // completion is a chunk of a stream, and also a whole answer: they differ in where a choice has its message.
@@ -110,26 +110,15 @@ func (a *arguments) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// count is a number of tokens. What is no such number counts as none: it must not spoil an answer.
-type count int64
-
-func (c *count) UnmarshalJSON(b []byte) error {
-	const most = 1 << 40
-	if n, err := strconv.ParseFloat(string(b), 64); err == nil && n > 0 {
-		*c = count(min(n, most))
-	}
-	return nil
-}
-
 type usage struct {
-	Prompt        count `json:"prompt_tokens"`
-	Completion    count `json:"completion_tokens"`
-	Total         count `json:"total_tokens"`
+	Prompt        upstream.Count `json:"prompt_tokens"`
+	Completion    upstream.Count `json:"completion_tokens"`
+	Total         upstream.Count `json:"total_tokens"`
 	PromptDetails struct {
-		Cached count `json:"cached_tokens"`
+		Cached upstream.Count `json:"cached_tokens"`
 	} `json:"prompt_tokens_details"`
 	CompletionDetails struct {
-		Reasoning count `json:"reasoning_tokens"`
+		Reasoning upstream.Count `json:"reasoning_tokens"`
 	} `json:"completion_tokens_details"`
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/parley-llm/parley/internal/pii"
 	"github.com/parley-llm/parley/internal/server"
 	"github.com/parley-llm/parley/internal/sqlite"
+	"github.com/parley-llm/parley/internal/upstream"
 )
 
 // settings are what a test may choose.
@@ -82,7 +83,7 @@ func newWorld(t *testing.T, o settings) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.store.Close() })
-	provider, err := openai.New(openai.Config{BaseURL: w.upstream.URL + "/v1", Key: "sk-upstream-canary", FirstByteTimeout: 5 * time.Second, IdleTimeout: 5 * time.Second})
+	provider, err := openai.New(upstream.Config{BaseURL: w.upstream.URL + "/v1", Key: "sk-upstream-canary", FirstByteTimeout: 5 * time.Second, IdleTimeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

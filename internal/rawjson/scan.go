@@ -1,24 +1,29 @@
-package openai
+// Package rawjson walks JSON text and writes it without decoding it: what is passed on keeps its bytes.
+//
+// It knows the grammar alone, not what a text means. What it is given is taken for valid UTF-8 or passed as it is.
+package rawjson
 
 import (
 	"iter"
 	"strings"
-	"unicode/utf8"
 )
 
-// maxDepth bounds how deep a scanner follows; what is deeper is not understood.
+// maxDepth bounds how deep a Scanner follows; what is deeper is not understood.
 const maxDepth = 256
 
-// scanner walks JSON text without decoding it. A method that meets malformed text returns false, and the scanner is then
+// Scanner walks JSON text without decoding it. A method that meets malformed text returns false, and the Scanner is then
 // of no more use.
-type scanner struct {
+type Scanner struct {
 	b     []byte
 	i     int
 	depth int
 }
 
-// byte consumes white space and then c, if that is what comes.
-func (s *scanner) byte(c byte) bool {
+// NewScanner makes a scanner at the start of a text.
+func NewScanner(text []byte) Scanner { return Scanner{b: text} }
+
+// Byte consumes white space and then c, if that is what comes.
+func (s *Scanner) Byte(c byte) bool {
 	s.space()
 	if s.i < len(s.b) && s.b[s.i] == c {
 		s.i++
@@ -27,21 +32,21 @@ func (s *scanner) byte(c byte) bool {
 	return false
 }
 
-func (s *scanner) space() {
+func (s *Scanner) space() {
 	for s.i < len(s.b) && (s.b[s.i] == ' ' || s.b[s.i] == '\n' || s.b[s.i] == '\t' || s.b[s.i] == '\r') {
 		s.i++
 	}
 }
 
-// end reports whether only white space is left.
-func (s *scanner) end() bool {
+// End reports whether only white space is left.
+func (s *Scanner) End() bool {
 	s.space()
 	return s.i == len(s.b)
 }
 
-// str consumes a string. It returns what stands between the quotes, and whether that is the string itself, free of escapes.
-func (s *scanner) str() (inner []byte, plain, ok bool) {
-	if !s.byte('"') {
+// Str consumes a string. It returns what stands between the quotes, and whether that is the string itself, free of escapes.
+func (s *Scanner) Str() (inner []byte, plain, ok bool) {
+	if !s.Byte('"') {
 		return nil, false, false
 	}
 	start := s.i
@@ -75,7 +80,7 @@ func ordinary(b []byte, i int) int {
 }
 
 // escape consumes a backslash and what it escapes.
-func (s *scanner) escape() bool {
+func (s *Scanner) escape() bool {
 	rest := s.b[s.i+1:]
 	if len(rest) == 0 {
 		return false
@@ -96,21 +101,21 @@ func (s *scanner) escape() bool {
 	return true
 }
 
-// key consumes a member's name and the colon, after the comma where it is not the first. done means that the object has ended.
-func (s *scanner) key(first bool) (name []byte, done, ok bool) {
-	if s.byte('}') {
+// Key consumes a member's name and the colon, after the comma where it is not the first. done means that the object has ended.
+func (s *Scanner) Key(first bool) (name []byte, done, ok bool) {
+	if s.Byte('}') {
 		return nil, true, true
 	}
-	if !first && !s.byte(',') {
+	if !first && !s.Byte(',') {
 		return nil, false, false
 	}
 	// A comma before the closing brace fails here, since no name follows.
-	name, _, ok = s.str()
-	return name, false, ok && s.byte(':')
+	name, _, ok = s.Str()
+	return name, false, ok && s.Byte(':')
 }
 
-// value consumes any value and returns its text.
-func (s *scanner) value() ([]byte, bool) {
+// Value consumes any value and returns its text.
+func (s *Scanner) Value() ([]byte, bool) {
 	s.space()
 	start := s.i
 	if s.i == len(s.b) {
@@ -119,7 +124,7 @@ func (s *scanner) value() ([]byte, bool) {
 	ok := false
 	switch c := s.b[s.i]; c {
 	case '"':
-		_, _, ok = s.str()
+		_, _, ok = s.Str()
 	case '{', '[':
 		ok = s.compound()
 	case 't':
@@ -134,41 +139,41 @@ func (s *scanner) value() ([]byte, bool) {
 	return s.b[start:s.i], ok
 }
 
-func (s *scanner) compound() bool {
+func (s *Scanner) compound() bool {
 	s.depth++
 	defer func() { s.depth-- }()
 	if s.depth > maxDepth {
 		return false
 	}
-	if s.byte('{') {
+	if s.Byte('{') {
 		for first := true; ; first = false {
-			_, done, ok := s.key(first)
+			_, done, ok := s.Key(first)
 			if done || !ok {
 				return ok
 			}
-			if _, ok := s.value(); !ok {
+			if _, ok := s.Value(); !ok {
 				return false
 			}
 		}
 	}
 	s.i++
-	if s.byte(']') {
+	if s.Byte(']') {
 		return true
 	}
 	for {
-		if _, ok := s.value(); !ok {
+		if _, ok := s.Value(); !ok {
 			return false
 		}
-		if s.byte(']') {
+		if s.Byte(']') {
 			return true
 		}
-		if !s.byte(',') {
+		if !s.Byte(',') {
 			return false
 		}
 	}
 }
 
-func (s *scanner) word(w string) bool {
+func (s *Scanner) word(w string) bool {
 	if len(s.b)-s.i < len(w) || string(s.b[s.i:s.i+len(w)]) != w {
 		return false
 	}
@@ -176,13 +181,13 @@ func (s *scanner) word(w string) bool {
 	return true
 }
 
-// null consumes the word, if that is what comes.
-func (s *scanner) null() bool {
+// Null consumes the word, if that is what comes.
+func (s *Scanner) Null() bool {
 	s.space()
 	return s.word("null")
 }
 
-func (s *scanner) number() bool {
+func (s *Scanner) number() bool {
 	if s.b[s.i] == '-' {
 		s.i++
 	}
@@ -206,7 +211,7 @@ func (s *scanner) number() bool {
 	return true
 }
 
-func (s *scanner) digits() int {
+func (s *Scanner) digits() int {
 	start := s.i
 	for s.i < len(s.b) && s.b[s.i] >= '0' && s.b[s.i] <= '9' {
 		s.i++
@@ -214,20 +219,20 @@ func (s *scanner) digits() int {
 	return s.i - start
 }
 
-// members are the names (as they stand between their quotes) and the values of an object, in their order. It yields
+// Members are the names (as they stand between their quotes) and the values of an object, in their order. It yields
 // nothing for what is no object, and stops where the text is malformed.
-func members(object []byte) iter.Seq2[string, []byte] {
+func Members(object []byte) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
-		s := scanner{b: object}
-		if !s.byte('{') {
+		s := Scanner{b: object}
+		if !s.Byte('{') {
 			return
 		}
 		for first := true; ; first = false {
-			name, done, ok := s.key(first)
+			name, done, ok := s.Key(first)
 			if done || !ok {
 				return
 			}
-			value, ok := s.value()
+			value, ok := s.Value()
 			if !ok || !yield(string(name), value) {
 				return
 			}
@@ -235,25 +240,25 @@ func members(object []byte) iter.Seq2[string, []byte] {
 	}
 }
 
-// elements are the values of an array. It yields nothing for what is no array, and stops where the text is malformed.
-func elements(array []byte) iter.Seq[[]byte] {
+// Elements are the values of an array. It yields nothing for what is no array, and stops where the text is malformed.
+func Elements(array []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		s := scanner{b: array}
-		if !s.byte('[') || s.byte(']') {
+		s := Scanner{b: array}
+		if !s.Byte('[') || s.Byte(']') {
 			return
 		}
 		for {
-			value, ok := s.value()
-			if !ok || !yield(value) || !s.byte(',') {
+			value, ok := s.Value()
+			if !ok || !yield(value) || !s.Byte(',') {
 				return
 			}
 		}
 	}
 }
 
-// member is the value of one member of an object, nil where there is none or it is null.
-func member(object []byte, name string) []byte {
-	for n, value := range members(object) {
+// Member is the value of one member of an object, nil where there is none or it is null.
+func Member(object []byte, name string) []byte {
+	for n, value := range Members(object) {
 		if n == name {
 			if string(value) == "null" {
 				return nil
@@ -262,42 +267,4 @@ func member(object []byte, name string) []byte {
 		}
 	}
 	return nil
-}
-
-const hexDigits = "0123456789abcdef"
-
-// appendString appends s as a JSON string with no more escapes than JSON asks for. What is not UTF-8 becomes U+FFFD.
-func appendString(dst []byte, s string) []byte {
-	dst = append(dst, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && size == 1 {
-				dst = append(dst, s[start:i]...)
-				dst = append(dst, "\ufffd"...)
-				start = i + 1
-			}
-			i += size
-			continue
-		}
-		if c >= ' ' && c != '"' && c != '\\' {
-			i++
-			continue
-		}
-		dst = append(dst, s[start:i]...)
-		switch c {
-		case '"', '\\':
-			dst = append(dst, '\\', c)
-		case '\n':
-			dst = append(dst, '\\', 'n')
-		default:
-			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
-		}
-		i++
-		start = i
-	}
-	dst = append(dst, s[start:]...)
-	return append(dst, '"')
 }

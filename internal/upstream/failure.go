@@ -1,4 +1,4 @@
-package openai
+package upstream
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/parley-llm/parley/internal/fault"
 	"github.com/parley-llm/parley/internal/llm"
+	"github.com/parley-llm/parley/internal/rawjson"
 )
 
 const (
@@ -28,37 +29,20 @@ type problem struct {
 	message, kind, code, param string
 }
 
-// word is a string; numbers are taken as their text, and anything else as nothing.
-type word string
-
-func (w *word) UnmarshalJSON(b []byte) error {
-	var s string
-	switch {
-	case b[0] == '"':
-		if err := json.Unmarshal(b, &s); err != nil {
-			return err
-		}
-	case b[0] == '-' || b[0] >= '0' && b[0] <= '9':
-		s = string(b)
-	}
-	*w = word(s)
-	return nil
-}
-
 // problemBody is the error object itself, and also what some servers put in its place: {"message":..., "code":400}, {"detail":...}.
 type problemBody struct {
 	Error   json.RawMessage `json:"error"`
-	Message word            `json:"message"`
-	Detail  word            `json:"detail"`
-	Type    word            `json:"type"`
-	Code    word            `json:"code"`
-	Param   word            `json:"param"`
+	Message Word            `json:"message"`
+	Detail  Word            `json:"detail"`
+	Type    Word            `json:"type"`
+	Code    Word            `json:"code"`
+	Param   Word            `json:"param"`
 }
 
 // parseProblem reads an error body in the shapes that are about. What is not understood, a page perhaps, is its own message.
 func parseProblem(body []byte) problem {
 	body = bytes.TrimSpace(body)
-	for first := range elements(body) {
+	for first := range rawjson.Elements(body) {
 		body = first
 		break
 	}
@@ -67,16 +51,16 @@ func parseProblem(body []byte) problem {
 		return problem{message: string(body)}
 	}
 	inner = outer
-	if !empty(outer.Error) {
+	if !rawjson.Empty(outer.Error) {
 		inner = problemBody{}
 		if json.Unmarshal(outer.Error, &inner) != nil {
-			var message word
+			var message Word
 			_ = message.UnmarshalJSON(outer.Error)
 			inner.Message = message
 		}
 	}
 	return problem{
-		message: string(cmp.Or(inner.Message, inner.Detail, word(body))),
+		message: string(cmp.Or(inner.Message, inner.Detail, Word(body))),
 		kind:    string(inner.Type),
 		code:    string(inner.Code),
 		param:   string(inner.Param),
@@ -182,15 +166,15 @@ func (c *Client) refusal(status int, header http.Header, body []byte) *llm.Error
 	}
 }
 
-// reported is the error of a problem that came after the answer had begun; nothing is retried any more.
-func (c *Client) reported(status int, body []byte) *llm.Error {
+// Reported is the error of a problem that came after the answer had begun, as body states it; nothing is retried any more.
+func (x *Exchange) Reported(body []byte) *llm.Error {
 	p := parseProblem(body)
 	f, _ := p.classify(p.status())
 	f.Err = errors.New("the provider reported an error in its answer")
 	if f.Code == "upstream_failed" {
 		f.Message = "The model's provider failed while it answered."
 	}
-	return &llm.Error{Fault: f, HTTPStatus: status, Detail: c.detail(p.message)}
+	return &llm.Error{Fault: f, HTTPStatus: x.response.StatusCode, Detail: x.client.detail(p.message)}
 }
 
 // detail is a provider's text for the audit: cut, valid, and without our key should it be quoted.

@@ -1,4 +1,4 @@
-package openai
+package upstream
 
 import (
 	"bytes"
@@ -21,26 +21,28 @@ import (
 	"github.com/parley-llm/parley/internal/llm"
 )
 
+// Bounds on what is read of a failure and behind an end.
 const (
-	// maxProblem and problemTimeout bound the reading of an error's body.
+	// maxProblem and ProblemTimeout bound the reading of an error's body.
 	maxProblem     = 64 << 10
-	problemTimeout = 5 * time.Second
-	// drainTimeout and maxDrain bound what is read behind an answer's end, so that its connection can be used again.
-	drainTimeout = time.Second
-	maxDrain     = 64 << 10
+	ProblemTimeout = 5 * time.Second
+	// DrainTimeout and MaxDrain bound what is read behind an answer's end, so that its connection can be used again.
+	DrainTimeout = time.Second
+	MaxDrain     = 64 << 10
 	// maxAnnounced is how much is set aside for an answer because its head announces that length.
 	maxAnnounced = 64 << 10
 )
 
 // Why a body ended early.
 var (
+	ErrTooLarge = errors.New("the answer is too large")
+	ErrEncoding = errors.New("the answer has an encoding that was not asked for")
+
 	errTimeLimit = errors.New("the provider took longer than the time limit")
-	errTooLarge  = errors.New("the answer is too large")
-	errEncoding  = errors.New("the answer has an encoding that was not asked for")
 )
 
-// exchange is one HTTP request and its answer under the client's time limits and caps. It is an io.Reader over the answer's body.
-type exchange struct {
+// Exchange is one HTTP request and its answer under the client's time limits and caps. It is an io.Reader over the answer's body.
+type Exchange struct {
 	client *Client
 	// parent is the caller's context, ctx the one of the request: it ends with either the parent or a time limit.
 	parent, ctx context.Context
@@ -48,6 +50,10 @@ type exchange struct {
 	timer       *time.Timer
 	// connected and answered are set by the transport, from goroutines of its own.
 	connected, answered atomic.Bool
+
+	// yield takes the answer's events; stopped: their reader has gone.
+	yield   func(llm.Event, error) bool
+	stopped bool
 
 	// asked is the request's body until the answer's head has come: an answer that takes long need not hold it.
 	asked    []byte
@@ -62,10 +68,10 @@ type exchange struct {
 }
 
 // send makes the request and reads the answer's head. An answer with a failure status is an error, and read.
-func (c *Client) send(ctx context.Context, method string, to *url.URL, head http.Header, body []byte) (*exchange, *llm.Error) {
-	x := &exchange{client: c, parent: ctx, left: c.maxBytes, asked: body}
+func (c *Client) send(ctx context.Context, method string, to *url.URL, head http.Header, body []byte) (*Exchange, *llm.Error) {
+	x := &Exchange{client: c, parent: ctx, left: c.MaxBytes, asked: body}
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
-	x.timer = time.AfterFunc(c.firstByte, func() { x.cancel(errTimeLimit) })
+	x.timer = time.AfterFunc(c.FirstByte, func() { x.cancel(errTimeLimit) })
 	var err error
 	req := x.request(method, to, head)           //nolint:contextcheck // the request has its own context, made from ctx above
 	x.response, err = c.transport.RoundTrip(req) //nolint:bodyclose // close does
@@ -80,7 +86,7 @@ func (c *Client) send(ctx context.Context, method string, to *url.URL, head http
 	case "gzip":
 		x.body = &unzipped{src: x.body}
 	default:
-		x.body = failing{errEncoding}
+		x.body = failing{ErrEncoding}
 	}
 	if status := x.response.StatusCode; status < 200 || status > 299 {
 		defer x.close()
@@ -89,7 +95,7 @@ func (c *Client) send(ctx context.Context, method string, to *url.URL, head http
 	return x, nil
 }
 
-func (x *exchange) request(method string, to *url.URL, head http.Header) *http.Request {
+func (x *Exchange) request(method string, to *url.URL, head http.Header) *http.Request {
 	trace := &httptrace.ClientTrace{
 		GotConn:              func(httptrace.GotConnInfo) { x.connected.Store(true) },
 		GotFirstResponseByte: func() { x.answered.Store(true) },
@@ -131,7 +137,7 @@ func (s *sent) Close() error {
 	return nil
 }
 
-func (x *exchange) mediaType() string {
+func (x *Exchange) mediaType() string {
 	given := x.response.Header.Get("Content-Type")
 	if given == mediaJSON || given == mediaEvents {
 		return given
@@ -144,7 +150,7 @@ func (x *exchange) mediaType() string {
 }
 
 // readAll reads the body to its end, into a buffer of the length that was announced.
-func (x *exchange) readAll() ([]byte, error) {
+func (x *Exchange) readAll() ([]byte, error) {
 	expected := min(max(x.response.ContentLength, 0), maxAnnounced)
 	body := bytes.NewBuffer(make([]byte, 0, expected+bytes.MinRead))
 	_, err := body.ReadFrom(x)
@@ -152,35 +158,35 @@ func (x *exchange) readAll() ([]byte, error) {
 }
 
 // problemBody is as much of an error's body as comes in a short while.
-func (x *exchange) problemBody() []byte {
-	x.endWithin(problemTimeout)
+func (x *Exchange) problemBody() []byte {
+	x.EndWithin(ProblemTimeout)
 	body, err := io.ReadAll(io.LimitReader(x, maxProblem))
 	x.complete = err == nil
 	return body
 }
 
-// endWithin bounds all that is yet to come, whether it drips or not.
-func (x *exchange) endWithin(d time.Duration) {
+// EndWithin bounds all that is yet to come, whether it drips or not.
+func (x *Exchange) EndWithin(d time.Duration) {
 	x.fixed = true
 	x.timer.Reset(d)
 }
 
 // Read reads the body as it was meant, under the cap.
-func (x *exchange) Read(p []byte) (int, error) {
+func (x *Exchange) Read(p []byte) (int, error) {
 	n, err := x.body.Read(p)
 	if x.left -= int64(n); x.left < 0 {
-		return n, errTooLarge
+		return n, ErrTooLarge
 	}
 	return n, err
 }
 
 // timedBody is the exchange as a reader of the raw body: it keeps the time limits, which run only while it waits.
-type timedBody exchange
+type timedBody Exchange
 
 func (b *timedBody) Read(p []byte) (int, error) {
 	watched := b.begun && !b.fixed
 	if watched {
-		b.timer.Reset(b.client.idle)
+		b.timer.Reset(b.client.Idle)
 	}
 	n, err := b.response.Body.Read(p)
 	b.begun = b.begun || n > 0
@@ -214,16 +220,16 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // close ends the exchange. The connection lives on if the body has been read to its end, or if only a little was left of
 // a complete answer; that is waited for in the background. Otherwise it is closed at once.
-func (x *exchange) close() {
+func (x *Exchange) close() {
 	if x.response == nil {
 		x.timer.Stop()
 		x.cancel(nil)
 		return
 	}
 	if x.complete && !x.ended {
-		x.timer.Reset(drainTimeout)
+		x.timer.Reset(DrainTimeout)
 		go func() {
-			_, _ = io.CopyN(io.Discard, x.response.Body, maxDrain)
+			_, _ = io.CopyN(io.Discard, x.response.Body, MaxDrain)
 			x.shut()
 		}()
 		return
@@ -231,14 +237,17 @@ func (x *exchange) close() {
 	x.shut()
 }
 
-func (x *exchange) shut() {
+func (x *Exchange) shut() {
 	x.timer.Stop()
 	x.cancel(nil)
 	_ = x.response.Body.Close()
 }
 
+// Idle is how long the provider may be silent.
+func (x *Exchange) Idle() time.Duration { return x.client.Idle }
+
 // interrupted is the error of a context or a time limit that has ended the exchange, nil where neither has.
-func (x *exchange) interrupted() *fault.Error {
+func (x *Exchange) interrupted() *fault.Error {
 	cause := context.Cause(x.ctx)
 	switch {
 	case cause == nil:
@@ -254,7 +263,7 @@ func (x *exchange) interrupted() *fault.Error {
 }
 
 // unanswered is the error of a request that got no head of an answer.
-func (x *exchange) unanswered(err error) *llm.Error {
+func (x *Exchange) unanswered(err error) *llm.Error {
 	e := &llm.Error{NotSent: !x.connected.Load()}
 	timeout, _ := errors.AsType[net.Error](err)
 	certificate, _ := errors.AsType[*tls.CertificateVerificationError](err)
@@ -276,13 +285,13 @@ func (x *exchange) unanswered(err error) *llm.Error {
 }
 
 // broken is the error of a body that could not be read to its end. code and message say what that means for the answer.
-func (x *exchange) broken(err error, code, message string) *llm.Error {
+func (x *Exchange) broken(err error, code, message string) *llm.Error {
 	f := x.interrupted()
 	switch {
 	case f != nil:
-	case errors.Is(err, errTooLarge):
+	case errors.Is(err, ErrTooLarge):
 		f = fault.Wrap(err, fault.Upstream, "upstream_failed", "The model's answer is too large.")
-	case errors.Is(err, errEncoding), errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
+	case errors.Is(err, ErrEncoding), errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
 		f = fault.Wrap(err, fault.Upstream, "upstream_failed", "The model's provider answered in an encoding that was not asked for.")
 	default:
 		f = fault.Wrap(fmt.Errorf("reading the answer: %w", err), fault.Upstream, code, message)
@@ -290,10 +299,15 @@ func (x *exchange) broken(err error, code, message string) *llm.Error {
 	return &llm.Error{Fault: f, HTTPStatus: x.response.StatusCode}
 }
 
-// unusable is the error of an answer that is there and cannot be used; said is what it says.
-func (x *exchange) unusable(why string, said []byte) *llm.Error {
+// Truncated is the error of a stream that ended, by err, without its end marker.
+func (x *Exchange) Truncated(err error) *llm.Error {
+	return x.broken(err, "upstream_stream_truncated", "The model's answer broke off before its end.")
+}
+
+// Unusable is the error of an answer that is there and cannot be used; said is what it says.
+func (x *Exchange) Unusable(why string, said []byte) *llm.Error {
 	return &llm.Error{
-		Fault:      fault.Wrap(errors.New(why), fault.Upstream, "upstream_failed", "The model's provider answered with something that is not a chat completion."),
+		Fault:      fault.Wrap(errors.New(why), fault.Upstream, "upstream_failed", "The model's provider answered with something that is not "+x.client.What+"."),
 		HTTPStatus: x.response.StatusCode,
 		Detail:     x.client.detail(string(said[:min(len(said), 2*maxDetail)])),
 	}

@@ -1,4 +1,4 @@
-package openai
+package upstream
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/parley-llm/parley/internal/fault"
@@ -22,9 +23,11 @@ type modelList struct {
 }
 
 type model struct {
-	ID      word    `json:"id"`
-	OwnedBy word    `json:"owned_by"`
+	ID      Word    `json:"id"`
+	OwnedBy Word    `json:"owned_by"`
 	Created seconds `json:"created"`
+	// CreatedAt is Anthropic's.
+	CreatedAt Word `json:"created_at"`
 }
 
 // seconds is a Unix time. What is no such time is left out.
@@ -40,10 +43,10 @@ func (s *seconds) UnmarshalJSON(b []byte) error {
 }
 
 // Models asks the endpoint what it offers, within ten seconds and 8 MiB.
-func (c *Client) Models(ctx context.Context) ([]llm.Model, error) {
+func (c *Client) Models(ctx context.Context, to *url.URL) ([]llm.Model, error) {
 	ctx, stop := context.WithTimeout(ctx, modelsTimeout)
 	defer stop()
-	x, failure := c.send(ctx, http.MethodGet, c.modelsURL, c.getHead, nil)
+	x, failure := c.send(ctx, http.MethodGet, to, c.getHead, nil)
 	if failure != nil {
 		if failure.Fault.Kind == fault.NotFound {
 			failure.Fault = fault.Wrap(failure.Fault.Err, fault.Upstream, "upstream_failed", "The model's provider lists no models at its base URL.")
@@ -58,7 +61,7 @@ func (c *Client) Models(ctx context.Context) ([]llm.Model, error) {
 	}
 	listed, ok := parseModels(body)
 	if !ok {
-		return nil, x.unusable("the list of models is not JSON of the expected shape", body)
+		return nil, x.Unusable("the list of models is not JSON of the expected shape", body)
 	}
 	models := make([]llm.Model, 0, len(listed))
 	for _, m := range listed {
@@ -69,9 +72,17 @@ func (c *Client) Models(ctx context.Context) ([]llm.Model, error) {
 		if !nameShape.MatchString(owner) {
 			owner = ""
 		}
-		models = append(models, llm.Model{ID: string(m.ID), OwnedBy: owner, Created: time.Time(m.Created)})
+		models = append(models, llm.Model{ID: string(m.ID), OwnedBy: owner, Created: m.created()})
 	}
 	return models, nil
+}
+
+// created is when a model was made, zero where that is not said in one of the known ways.
+func (m *model) created() time.Time {
+	if t, err := time.Parse(time.RFC3339, string(m.CreatedAt)); err == nil {
+		return t.UTC()
+	}
+	return time.Time(m.Created)
 }
 
 // parseModels takes OpenAI's list and the bare array that some servers answer.
