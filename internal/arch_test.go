@@ -30,6 +30,7 @@ var imports = map[string][]string{
 	"internal/rawjson":   {},
 	"internal/upstream":  {"llm", "sse", "rawjson", "fault"},
 	"internal/openai":    {"llm", "sse", "rawjson", "upstream", "fault"},
+	"internal/anthropic": {"llm", "sse", "rawjson", "upstream", "fault"},
 	"internal/echo":      {"llm", "fault"},
 	"internal/catalog":   {"llm"},
 	"internal/tokens":    {},

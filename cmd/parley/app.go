@@ -12,13 +12,9 @@ import (
 
 	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/config"
-	"github.com/parley-llm/parley/internal/echo"
-	"github.com/parley-llm/parley/internal/llm"
-	"github.com/parley-llm/parley/internal/openai"
 	"github.com/parley-llm/parley/internal/pii"
 	"github.com/parley-llm/parley/internal/server"
 	"github.com/parley-llm/parley/internal/sqlite"
-	"github.com/parley-llm/parley/internal/upstream"
 )
 
 // app is everything that runs, wired.
@@ -120,25 +116,6 @@ func makeDirs(cfg *config.Config) error {
 		}
 	}
 	return nil
-}
-
-func newRouter(cfg *config.Config) (*llm.Router, error) {
-	builtIn := llm.Endpoint{Name: llm.BuiltIn, Provider: echo.Provider{}}
-	if !cfg.OpenAI() {
-		return &llm.Router{Endpoints: []llm.Endpoint{builtIn}, Default: llm.BuiltIn}, nil
-	}
-	client, err := openai.New(upstream.Config{
-		BaseURL:          cfg.OpenAIBaseURL.String(),
-		Key:              cfg.OpenAIKey.Reveal(),
-		Version:          buildVersion(),
-		FirstByteTimeout: cfg.UpstreamFirstByteTimeout,
-		IdleTimeout:      cfg.UpstreamIdleTimeout,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("setting the OpenAI client up: %w", err)
-	}
-	endpoint := llm.Endpoint{Name: openAIName, Host: cfg.OpenAIBaseURL.Host, Provider: client}
-	return &llm.Router{Endpoints: []llm.Endpoint{endpoint, builtIn}, Default: openAIName}, nil
 }
 
 // httpServer has the time limits of internal/server. There is no limit for a whole answer: a stream may take long.

@@ -11,10 +11,8 @@ import (
 )
 
 const (
-	openAIName        = "openai"
-	openAIModel       = "gpt-4o-mini"
 	echoModel         = "echo"
-	noModel           = "The model server lists no model. Name one in the request, or set OPENAI_MODEL."
+	noModel           = "The model server lists no model. Name one in the request, or set PARLEY_MODEL."
 	codeModelNotFound = "model_not_found"
 )
 
@@ -32,18 +30,18 @@ type modelChoice struct {
 }
 
 func newModelChoice(cfg *config.Config, router *llm.Router) *modelChoice {
-	c := &modelChoice{router: router}
+	c := &modelChoice{router: router, id: cfg.Model}
+	if c.id != "" {
+		return c
+	}
+	providers := cfg.Providers()
 	switch {
-	case cfg.Model != "":
-		c.id = cfg.Model
-	case !cfg.OpenAI():
+	case len(providers) == 0:
 		c.id = router.ID(llm.BuiltIn, echoModel)
-	case cfg.OpenAIModel != "":
-		c.id = router.ID(openAIName, cfg.OpenAIModel)
-	case cfg.OpenAIListsModel():
-		c.endpoint, _, _ = router.Route(openAIName + "/")
+	case providers[0].Model != "":
+		c.id = router.ID(providers[0].Name, providers[0].Model)
 	default:
-		c.id = router.ID(openAIName, openAIModel)
+		c.endpoint, _, _ = router.Route(providers[0].Name + "/")
 	}
 	return c
 }
@@ -55,7 +53,7 @@ func checkModel(cfg *config.Config) error {
 		return err
 	}
 	if e, name, _ := router.Route(cfg.Model); e.Name == llm.BuiltIn && name != echoModel {
-		return cfg.Problem("PARLEY_MODEL", "names a model of a provider that is not configured: set OPENAI_API_KEY or OPENAI_BASE_URL too, or "+router.ID(llm.BuiltIn, echoModel))
+		return cfg.Problem("PARLEY_MODEL", "names a model of a provider that is not configured: set OPENAI_API_KEY, OPENAI_BASE_URL or ANTHROPIC_API_KEY too, or "+router.ID(llm.BuiltIn, echoModel))
 	}
 	return nil
 }
@@ -77,7 +75,7 @@ func (c *modelChoice) model(ctx context.Context) (string, error) {
 	if len(models) == 0 {
 		return "", fault.New(fault.NotFound, codeModelNotFound, noModel)
 	}
-	c.first = c.router.ID(openAIName, models[0].ID)
+	c.first = c.router.ID(c.endpoint.Name, models[0].ID)
 	return c.first, nil
 }
 
@@ -88,7 +86,7 @@ func (c *modelChoice) describe() string {
 	}
 	endpoint, _, _ := c.router.Route(c.id)
 	if endpoint.Name == llm.BuiltIn {
-		return c.id + ", a built-in stand-in; set OPENAI_API_KEY or OPENAI_BASE_URL for a real model"
+		return c.id + ", a built-in stand-in; set OPENAI_API_KEY, OPENAI_BASE_URL or ANTHROPIC_API_KEY for a real model"
 	}
 	return c.id + " at " + endpoint.Host
 }

@@ -359,6 +359,30 @@ func TestTheDefaultModelIsTheOneDocumented(t *testing.T) {
 	}
 }
 
+func TestAnthropicAloneIsTheDefaultProvider(t *testing.T) {
+	type seen struct{ path, key, body string }
+	asked := make(chan seen, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Path == "/v1/models" {
+			_, _ = fmt.Fprint(w, `{"data":[{"type":"model","id":"claude-1"},{"type":"model","id":"claude-2"}]}`)
+			return
+		}
+		body, _ := io.ReadAll(r.Body)
+		asked <- seen{r.URL.Path, r.Header.Get("X-Api-Key"), string(body)}
+		_, _ = fmt.Fprint(w, `{"type":"message","model":"claude-1","content":[{"type":"text","text":"Hi."}],"stop_reason":"end_turn"}`)
+	}))
+	t.Cleanup(s.Close)
+	n := start(t, t.TempDir(), []string{"ANTHROPIC_API_KEY=sk-ant-1", "ANTHROPIC_BASE_URL=" + s.URL})
+	for body, model := range map[string]string{`{"prompt":"x"}`: "claude-1", `{"prompt":"x","model":"anthropic/claude-2"}`: "claude-2", `{"prompt":"x","model":"claude-3"}`: "claude-3"} {
+		r := decode[api.Response](t, n.call(t, "POST", "/api/conversations/"+n.conversation(t)+"/responses", body), http.StatusOK)
+		got := <-asked
+		if got.path != "/v1/messages" || got.key != "sk-ant-1" || !strings.Contains(got.body, `{"model":"`+model+`",`) || r.OutputText != "Hi." || r.Provider != "anthropic" {
+			t.Errorf("%s: %+v, %+v", body, got, r)
+		}
+	}
+}
+
 // prompt sends a prompt in the background.
 func (n *node) prompt(t *testing.T, conv string) <-chan answer {
 	t.Helper()

@@ -25,7 +25,10 @@ type Config struct {
 	OpenAIKey                Secret        `env:"OPENAI_API_KEY" valid:"visible ASCII characters without spaces" help:"key for OpenAI or a compatible server"`
 	OpenAIBaseURL            URL           `env:"OPENAI_BASE_URL" envDefault:"https://api.openai.com/v1" valid:"an http or https URL with a host and without user name, password or fragment" help:"OpenAI or a compatible server: Ollama, vLLM, llama.cpp, Azure"`
 	OpenAIModel              string        `env:"OPENAI_MODEL" help:"model to ask for there; gpt-4o-mini, or the first one that OPENAI_BASE_URL lists"`
-	Model                    string        `env:"PARLEY_MODEL" help:"model of prompts that name none: OpenAI's if a key or base URL is set, else parley/echo"`
+	AnthropicKey             Secret        `env:"ANTHROPIC_API_KEY" valid:"visible ASCII characters without spaces" help:"key for Anthropic; it adds the provider anthropic"`
+	AnthropicBaseURL         URL           `env:"ANTHROPIC_BASE_URL" envDefault:"https://api.anthropic.com" valid:"an http or https URL with a host and without user name, password or fragment" help:"Anthropic or a compatible server; /v1/messages is appended"`
+	AnthropicModel           string        `env:"ANTHROPIC_MODEL" help:"model to ask for there where OpenAI is not set up; the first one that it lists"`
+	Model                    string        `env:"PARLEY_MODEL" help:"model of prompts that name none: that of the default provider, which is the first one configured; parley/echo where there is none"`
 	ContextMessages          int           `env:"PARLEY_CONTEXT_MESSAGES" envDefault:"0" min:"0" max:"1000000" help:"how many stored messages a prompt carries; 0 is all"`
 	AuditMaxChars            int           `env:"PARLEY_AUDIT_MAX_CHARS" envDefault:"2000" min:"0" max:"1000000" help:"how many characters of a masked text the audit log keeps; 0 is none"`
 	MaxBody                  Size          `env:"PARLEY_MAX_BODY" envDefault:"8MiB" min:"1KiB" max:"64MiB" help:"largest request body"`
@@ -81,16 +84,6 @@ func (c *Config) StorePath() string {
 		return filepath.Clean(path)
 	}
 	return filepath.Join(c.Data, path)
-}
-
-// OpenAI reports whether OpenAI or a compatible server has been set up.
-func (c *Config) OpenAI() bool {
-	return c.OpenAIKey != "" || c.isSet(nameBaseURL)
-}
-
-// OpenAIListsModel reports whether the model is to be the first one that OPENAI_BASE_URL lists.
-func (c *Config) OpenAIListsModel() bool {
-	return c.OpenAIModel == "" && c.isSet(nameBaseURL)
 }
 
 func (c *Config) isSet(name string) bool { return c.origins[name] != SourceDefault }

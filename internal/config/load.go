@@ -187,7 +187,7 @@ func (l *loader) later() {
 	if _, from, found := l.lookup("MONGODB_URI"); found && !l.config.isSet(nameStore) {
 		l.problemFrom("MONGODB_URI", from, "MongoDB "+notYet+"; remove it, or set PARLEY_STORE=sqlite:parley.db to use SQLite all the same")
 	}
-	for _, name := range []string{"ANTHROPIC_API_KEY", "MONGODB_DATABASE"} {
+	for _, name := range []string{"MONGODB_DATABASE"} {
 		switch _, from, found := l.lookup(name); {
 		case found && from == fromDotEnv:
 			l.problemFrom(name, from, notYet)

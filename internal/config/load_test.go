@@ -76,6 +76,9 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 		"OPENAI_API_KEY":                     "",
 		"OPENAI_BASE_URL":                    "https://api.openai.com/v1",
 		"OPENAI_MODEL":                       "",
+		"ANTHROPIC_API_KEY":                  "",
+		"ANTHROPIC_BASE_URL":                 "https://api.anthropic.com",
+		"ANTHROPIC_MODEL":                    "",
 		"PARLEY_MODEL":                       "",
 		"PARLEY_CONTEXT_MESSAGES":            "0",
 		"PARLEY_AUDIT_MAX_CHARS":             "2000",
@@ -107,7 +110,7 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 		c.AuditMaxChars != 2000 || c.OpenAIBaseURL.String() != "https://api.openai.com/v1" || c.Level() != slog.LevelInfo {
 		t.Errorf("parsed: %+v", c)
 	}
-	if c.OpenAI() || c.OpenAIListsModel() {
+	if len(c.Providers()) > 0 {
 		t.Error("OpenAI counts as set up")
 	}
 	if want := filepath.Join("data", "parley.db"); c.StorePath() != want {
@@ -173,7 +176,7 @@ func TestDotEnvReadsWhatPeopleWrite(t *testing.T) {
 	if c.OpenAIModel != "my model" || c.OpenAIKey.Reveal() != "sk-1" {
 		t.Errorf("model %q, key %q", c.OpenAIModel, c.OpenAIKey.Reveal())
 	}
-	if !c.OpenAI() {
+	if len(c.Providers()) == 0 {
 		t.Error("a key does not set OpenAI up")
 	}
 }
@@ -342,7 +345,7 @@ func TestAnUnknownNameIsAnErrorInDotEnvAndAWarningInTheEnvironment(t *testing.T)
 }
 
 func TestNamesOfOtherProgramsAreRefusedOnlyWhereTheyAreMeantForUs(t *testing.T) {
-	for _, name := range []string{"ANTHROPIC_API_KEY", "MONGODB_DATABASE"} {
+	for _, name := range []string{"MONGODB_DATABASE"} {
 		c := mustLoad(t, input{env: []string{name + "=x"}})
 		if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], name) {
 			t.Errorf("warnings = %q", c.Warnings)

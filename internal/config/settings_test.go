@@ -47,7 +47,7 @@ func TestEnvExampleNamesEverySettingWithItsDefault(t *testing.T) {
 		example[m[1]] = m[2]
 	}
 	// What has no fixed default shows what a value looks like.
-	shown := map[string]string{"OPENAI_API_KEY": "sk-...", "OPENAI_MODEL": "gpt-4o-mini"}
+	shown := map[string]string{"OPENAI_API_KEY": "sk-...", "OPENAI_MODEL": "gpt-4o-mini", "ANTHROPIC_API_KEY": "sk-ant-..."}
 	for _, s := range config.Settings() {
 		want := s.Default
 		if v, ok := shown[s.Name]; ok {

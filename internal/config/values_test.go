@@ -75,28 +75,6 @@ func TestStoreIsAFileInTheDataDirectoryUnlessAbsolute(t *testing.T) {
 	}
 }
 
-func TestAnyOfKeyAndBaseURLSetsOpenAIUp(t *testing.T) {
-	for _, tt := range []struct {
-		env          string
-		openAI, list bool
-	}{
-		{"X=", false, false},
-		{"OPENAI_MODEL=m", false, false},
-		{"OPENAI_API_KEY=k", true, false},
-		{"OPENAI_BASE_URL=http://127.0.0.1:1/v1", true, true},
-		{"OPENAI_BASE_URL=https://api.openai.com/v1", true, true},
-	} {
-		c := mustLoad(t, input{env: []string{tt.env}})
-		if c.OpenAI() != tt.openAI || c.OpenAIListsModel() != tt.list {
-			t.Errorf("%s: OpenAI %v, lists its model %v", tt.env, c.OpenAI(), c.OpenAIListsModel())
-		}
-	}
-	c := mustLoad(t, input{env: []string{"OPENAI_BASE_URL=http://127.0.0.1:1/v1", "OPENAI_MODEL=m"}})
-	if c.OpenAIListsModel() {
-		t.Error("a model that is named is asked for all the same")
-	}
-}
-
 func TestLogLevelsAreThoseOfSlog(t *testing.T) {
 	for text, want := range map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError} {
 		if got := mustLoad(t, input{flags: map[string]string{"log-level": text}}).Level(); got != want {

@@ -2,8 +2,10 @@ package llmtest
 
 import (
 	"context"
+	"embed"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,9 +28,9 @@ const waitLimit = 20 * time.Second
 // with its time limits set to the upstream's Patience.
 //
 // The answers are the provider's own: testdata/NAME.http in its protocol, each saying what the suite's cases (cases.go)
-// say of it.
-func Run(t *testing.T, newProvider func(t *testing.T, upstream *Upstream) llm.Provider) {
-	s := suite{newProvider}
+// say of it; those that need no protocol are here. lacks names the files of answers that the protocol has no words for.
+func Run(t *testing.T, newProvider func(t *testing.T, upstream *Upstream) llm.Provider, lacks ...string) {
+	s := suite{newProvider, lacks}
 	t.Run("answers", s.answers)
 	t.Run("failures", s.failures)
 	t.Run("what Encode makes is sent as it is", s.sendsTheBody)
@@ -46,12 +48,19 @@ func Run(t *testing.T, newProvider func(t *testing.T, upstream *Upstream) llm.Pr
 
 type suite struct {
 	newProvider func(t *testing.T, upstream *Upstream) llm.Provider
+	lacks       []string
 }
 
-// File reads testdata/NAME.http.
+//go:embed testdata
+var common embed.FS
+
+// File reads testdata/NAME.http, the provider's own or the one that serves all protocols.
 func File(t testing.TB, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", name+".http"))
+	if errors.Is(err, fs.ErrNotExist) {
+		text, err = common.ReadFile("testdata/" + name + ".http")
+	}
 	if err != nil {
 		t.Fatalf("reading the answer: %v", err)
 	}
@@ -88,6 +97,9 @@ func wait(t testing.TB, what string, c <-chan struct{}) {
 
 func (s suite) answers(t *testing.T) {
 	for _, tc := range answerCases {
+		if slices.Contains(s.lacks, tc.file) {
+			continue
+		}
 		for _, stream := range []bool{false, true} {
 			t.Run(tc.sentence+modeName(stream), func(t *testing.T) {
 				u := NewUpstream(t)

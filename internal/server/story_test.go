@@ -20,17 +20,18 @@ import (
 
 	"github.com/parley-llm/parley/internal/audit"
 	"github.com/parley-llm/parley/internal/chat"
+	"github.com/parley-llm/parley/internal/llmtest"
 )
 
 var update = flag.Bool("update", false, "rewrite what the stories and the generated files expect")
 
 // TestStories plays testdata/*.txtar: prose, then sections in order.
 //
-//	settings   name=value lines ahead of everything: context_messages, api_key, audit_max_chars, upstream_timeout
-//	upstream   the model's next answer, as raw HTTP (see llmtest)
+//	settings   name=value lines ahead of everything: context_messages, api_key, audit_max_chars, upstream_timeout, anthropic
+//	upstream   the model's next answer, as raw HTTP (see llmtest); anthropic: that of the other model, where there is one
 //	request    a request as text; $conv1, $msg2, ... are the ids that answers have named, in order
 //	response   status, the telling headers, the body; JSON indented, ids and times replaced
-//	sent       what the model's upstream has received since the last such section
+//	sent       what the models' upstreams have received since the last such section
 //	audit      the audit records written since the last such section, oldest first
 //
 // A section's name may be followed by a colon and words. -update rewrites response, sent and audit.
@@ -63,7 +64,7 @@ type story struct {
 	ids, names map[string]string
 	counts     map[string]int
 	last       string
-	sent       int
+	sent       [2]int
 	audited    string
 }
 
@@ -80,6 +81,8 @@ func (s *story) play(archive *txtar.Archive) {
 			settings.read(s.t, string(f.Data))
 		case "upstream":
 			s.upstream.Answer(strings.TrimSuffix(string(f.Data), "\n"))
+		case "anthropic":
+			s.anthropic.Answer(strings.TrimSuffix(string(f.Data), "\n"))
 		case "request":
 			s.last = s.request(string(f.Data))
 		case "response":
@@ -182,12 +185,17 @@ func indent(body []byte) []byte {
 
 func (s *story) sentSince() string {
 	var b strings.Builder
-	requests := s.upstream.Requests()
-	for _, r := range requests[s.sent:] {
-		fmt.Fprintf(&b, "%s %s\n", r.Method, r.Target)
-		b.Write(indent(r.Body))
+	for i, u := range []*llmtest.Upstream{s.upstream, s.anthropic} {
+		if u == nil {
+			continue
+		}
+		requests := u.Requests()
+		for _, r := range requests[s.sent[i]:] {
+			fmt.Fprintf(&b, "%s %s\n", r.Method, r.Target)
+			b.Write(indent(r.Body))
+		}
+		s.sent[i] = len(requests)
 	}
-	s.sent = len(requests)
 	return s.normal(b.String())
 }
 

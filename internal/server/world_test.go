@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parley-llm/parley/internal/anthropic"
 	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/llm"
 	"github.com/parley-llm/parley/internal/llmtest"
@@ -30,6 +31,8 @@ type settings struct {
 	auditMaxChars   int
 	upstreamTimeout time.Duration
 	allowedHosts    []string
+	// anthropic adds a provider of that name and protocol.
+	anthropic bool
 }
 
 func (o *settings) read(t *testing.T, text string) {
@@ -46,6 +49,8 @@ func (o *settings) read(t *testing.T, text string) {
 			o.auditMaxChars, err = strconv.Atoi(value)
 		case "upstream_timeout":
 			o.upstreamTimeout, err = time.ParseDuration(value)
+		case "anthropic":
+			o.anthropic, err = strconv.ParseBool(value)
 		case "allowed_hosts":
 			o.allowedHosts = strings.Split(value, ",")
 		default:
@@ -63,12 +68,14 @@ type world struct {
 	service  *chat.Service
 	store    *sqlite.Store
 	upstream *llmtest.Upstream
-	metrics  *server.Metrics
-	handler  http.Handler
-	url      string
-	client   *http.Client
-	logs     *logs
-	spec     func() spec
+	// anthropic is nil unless there is such a provider.
+	anthropic *llmtest.Upstream
+	metrics   *server.Metrics
+	handler   http.Handler
+	url       string
+	client    *http.Client
+	logs      *logs
+	spec      func() spec
 }
 
 func newWorld(t *testing.T, o settings) *world {
@@ -93,9 +100,18 @@ func newWorld(t *testing.T, o settings) *world {
 	if o.upstreamTimeout == 0 {
 		o.upstreamTimeout = time.Minute
 	}
+	router := &llm.Router{Endpoints: []llm.Endpoint{{Name: "openai", Host: "llm.test", Provider: provider}}, Default: "openai"}
+	if o.anthropic {
+		w.anthropic = llmtest.NewUpstream(t)
+		second, err := anthropic.New(anthropic.Config{Config: upstream.Config{BaseURL: w.anthropic.URL, Key: "sk-ant-canary", FirstByteTimeout: 5 * time.Second, IdleTimeout: 5 * time.Second}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		router.Endpoints = append(router.Endpoints, llm.Endpoint{Name: "anthropic", Host: "anthropic.test", Provider: second})
+	}
 	w.service = &chat.Service{
 		Store: w.store, Audit: w.store, Masker: pii.New(), Log: log, Now: now, NewID: newID,
-		Router:       &llm.Router{Endpoints: []llm.Endpoint{{Name: "openai", Host: "llm.test", Provider: provider}}, Default: "openai"},
+		Router:       router,
 		DefaultModel: func(context.Context) (string, error) { return "small", nil },
 		Pseudonym:    func(string) string { return "u_pseudonym" },
 		Observer:     w.metrics, ContextMessages: o.contextMessages, AuditMaxChars: o.auditMaxChars,

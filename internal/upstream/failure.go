@@ -37,6 +37,8 @@ type problemBody struct {
 	Type    Word            `json:"type"`
 	Code    Word            `json:"code"`
 	Param   Word            `json:"param"`
+	// Details is Anthropic's, whose errors have no code of their own.
+	Details json.RawMessage `json:"details"`
 }
 
 // parseProblem reads an error body in the shapes that are about. What is not understood, a page perhaps, is its own message.
@@ -59,13 +61,25 @@ func parseProblem(body []byte) problem {
 			inner.Message = message
 		}
 	}
-	return problem{
+	p := problem{
 		message: string(cmp.Or(inner.Message, inner.Detail, Word(body))),
 		kind:    string(inner.Type),
 		code:    string(inner.Code),
 		param:   string(inner.Param),
 	}
+	var code Word
+	if p.code == "" && json.Unmarshal(rawjson.Member(inner.Details, "error_code"), &code) == nil {
+		p.code = string(code)
+	}
+	if m := leadingParam.FindStringSubmatch(p.message); p.param == "" && m != nil {
+		p.param = m[1]
+	}
+	return p
 }
+
+// leadingParam is where Anthropic names what it rejects: at the start of its message, as "messages.0.content: ...". Only
+// the protocol's own names are taken for such.
+var leadingParam = regexp.MustCompile(`^((?:model|max_tokens|messages|system|temperature|top_p|stop_sequences|tools|tool_choice|output_config)(?:\.[a-z0-9_]{1,32}){0,8}): `)
 
 // tooLong recognises that the prompt did not fit into the model's context: by OpenAI's code, llama.cpp's type, or the
 // words of servers that have neither.
@@ -86,8 +100,16 @@ func (p *problem) tooLong() bool {
 	return false
 }
 
+// outOfQuota recognises a limit that no waiting gets round: money, mostly. Anthropic answers some of them as a bad request.
 func (p *problem) outOfQuota() bool {
-	return p.code == "insufficient_quota" || p.kind == "insufficient_quota" || p.code == "billing_hard_limit_reached"
+	for _, name := range []string{p.code, p.kind} {
+		switch name {
+		case "insufficient_quota", "billing_hard_limit_reached", "credit_balance_exhausted", "organization_spend_limit_exceeded",
+			"project_spend_limit_exceeded", "billing_error", "enforced_spend_limit_reached":
+			return true
+		}
+	}
+	return strings.HasPrefix(p.message, "You have reached your specified ") || strings.HasPrefix(p.message, "Your credit balance is too low ")
 }
 
 // status is the HTTP status that a problem amounts to which came without one of its own, in a stream or under a success.
@@ -101,9 +123,11 @@ func (p *problem) status() int {
 			return http.StatusBadRequest
 		case "invalid_api_key", "authentication_error", "permission_error":
 			return http.StatusUnauthorized
-		case "model_not_found":
+		case "model_not_found", "not_found_error":
 			return http.StatusNotFound
-		case "rate_limit_exceeded", "rate_limit_error", "insufficient_quota":
+		case "request_too_large":
+			return http.StatusRequestEntityTooLarge
+		case "rate_limit_exceeded", "rate_limit_error", "insufficient_quota", "billing_error":
 			return http.StatusTooManyRequests
 		}
 	}
@@ -116,6 +140,8 @@ func (p *problem) status() int {
 // classify says what a failure status means for the client, and whether another attempt may help.
 func (p *problem) classify(status int) (f *fault.Error, retryable bool) {
 	switch {
+	case p.outOfQuota() && status >= 400 && status < 500:
+		return fault.New(fault.RateLimited, "upstream_rate_limited", "The quota at the model's provider is used up."), false
 	case status == http.StatusRequestEntityTooLarge, status == http.StatusBadRequest && p.tooLong():
 		return fault.New(fault.Invalid, "context_length_exceeded", "The conversation does not fit into the model's context. Shorten it, or take a model with a larger one."), false
 	case status == http.StatusBadRequest:
@@ -126,8 +152,6 @@ func (p *problem) classify(status int) (f *fault.Error, retryable bool) {
 		return fault.New(fault.NotFound, "model_not_found", "The model's provider does not know this model."), false
 	case status == http.StatusRequestTimeout:
 		return fault.New(fault.Timeout, "upstream_timeout", "The model's provider gave up waiting."), true
-	case status == http.StatusTooManyRequests && p.outOfQuota():
-		return fault.New(fault.RateLimited, "upstream_rate_limited", "The quota at the model's provider is used up."), false
 	case status == http.StatusTooManyRequests:
 		return fault.New(fault.RateLimited, "upstream_rate_limited", "The model's provider is limiting our rate of requests."), true
 	case status >= 300 && status < 400:

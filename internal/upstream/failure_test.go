@@ -23,6 +23,10 @@ func TestProblemsAreReadInTheShapesThatAreAbout(t *testing.T) {
 		{"Gemini", ` [{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT"}}]`, problem{message: "m", code: "400"}},
 		{"an error of another type", `{"error":{"message":{"a":1},"code":true}}`, problem{message: `{"error":{"message":{"a":1},"code":true}}`}},
 		{"an error that is a list", `{"error":[1]}`, problem{message: `{"error":[1]}`}},
+		{"Anthropic", `{"type":"error","error":{"type":"not_found_error","message":"model: m"},"request_id":"r"}`, problem{"model: m", "not_found_error", "", "model"}},
+		{"Anthropic's, naming a place", `{"type":"error","error":{"type":"invalid_request_error","message":"messages.0.content.1.text: m","details":null}}`, problem{"messages.0.content.1.text: m", "invalid_request_error", "", "messages.0.content.1.text"}},
+		{"Anthropic's, with details", `{"type":"error","error":{"type":"rate_limit_error","message":"m","details":{"error_code":"enforced_spend_limit_reached"}}}`, problem{"m", "rate_limit_error", "enforced_spend_limit_reached", ""}},
+		{"a message that only looks like a place", `{"error":{"message":"secret: m"}}`, problem{message: "secret: m"}},
 		{"a page", "<html>502</html>\n", problem{message: "<html>502</html>"}},
 		{"nothing", "", problem{}},
 	} {
