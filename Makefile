@@ -18,7 +18,7 @@ export GOFLAGS := $(GOFLAGS) -trimpath
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## build and serve on http://127.0.0.1:8000; settings in ARGS, the environment or .env
@@ -87,6 +87,12 @@ bench: ## measure against a bare proxy; flags in ARGS
 .PHONY: e2e-llm
 e2e-llm: ## talk to a real model on this machine; builds its server once, which takes a quarter of an hour
 	e2e/llm/run.sh $(ARGS)
+
+DURATION ?= 60
+
+.PHONY: schemathesis
+schemathesis: ## hold the server against its OpenAPI file for DURATION seconds; flags of Schemathesis in ARGS
+	e2e/schemathesis/run.sh $(DURATION) $(ARGS)
 
 .PHONY: clean
 clean: ## remove what was built, never data

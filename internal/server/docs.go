@@ -2,6 +2,7 @@ package server
 
 import (
 	"embed"
+	"encoding/json"
 	"net/http"
 	"path"
 	"reflect"
@@ -156,7 +157,7 @@ func (s *server) documentationRoutes() {
 	spec := s.api.OpenAPI()
 	s.document("/openapi.json", "application/openapi+json", spec.MarshalJSON)
 	s.document("/openapi.yaml", "application/openapi+yaml", spec.YAML)
-	s.document("/openapi-3.0.json", "application/openapi+json", spec.Downgrade)
+	s.document("/openapi-3.0.json", "application/openapi+json", func() ([]byte, error) { return downgrade(spec) })
 
 	page := func(w http.ResponseWriter, name string) {
 		data, err := docsFiles.ReadFile(name)
@@ -178,6 +179,34 @@ func setDocsHeaders(h http.Header, file string) {
 	h.Set("Content-Type", fileType(file))
 	h.Set("Content-Security-Policy", docsPolicy)
 	h.Set("Cache-Control", "no-cache")
+}
+
+// downgrade is the document as OpenAPI 3.0, without what huma leaves in it that 3.0 does not have.
+func downgrade(spec *huma.OpenAPI) ([]byte, error) {
+	data, err := spec.Downgrade()
+	if err != nil {
+		return nil, err
+	}
+	var document any
+	if err := json.Unmarshal(data, &document); err != nil {
+		return nil, err
+	}
+	dropKey(document, propertyNames)
+	return json.Marshal(document)
+}
+
+func dropKey(v any, key string) {
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			dropKey(e, key)
+		}
+	case map[string]any:
+		delete(v, key)
+		for _, e := range v {
+			dropKey(e, key)
+		}
+	}
 }
 
 func (s *server) document(path, contentType string, make func() ([]byte, error)) {

@@ -129,7 +129,12 @@ func limitMetadata(metadata *huma.Schema) {
 	limit := chat.MaxMetadataValue
 	values.MaxLength = &limit
 	values.PrecomputeMessages()
+	// huma has no word for it: checkMetadata looks at the keys.
+	metadata.Extensions = map[string]any{propertyNames: map[string]any{"maxLength": chat.MaxMetadataKey}}
 }
+
+// propertyNames is the word of JSON Schema for what keys may be. OpenAPI 3.0 does not have it.
+const propertyNames = "propertyNames"
 
 func contentSchema(least int) *huma.Schema {
 	most := maxListed
