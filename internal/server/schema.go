@@ -66,6 +66,7 @@ func (s *server) finishSchemas() {
 	s.property("NewResponse", "prompt", promptSchema())
 	s.property("NewResponse", "tools", toolsSchema())
 	s.property("NewResponse", "tool_choice", toolChoiceSchema())
+	s.schema("NewResponse").Extensions = map[string]any{"oneOf": promptOrRegenerate()}
 	s.property("Params", "response_format", responseFormatSchema(false))
 	s.property("ParamsPatch", "response_format", responseFormatSchema(true))
 	s.schema("ParamsPatch").Properties["truncation"].Enum = []any{"disabled", nil}
@@ -156,6 +157,18 @@ func promptSchema() *huma.Schema {
 			{Type: huma.TypeString, MinLength: &least, Examples: []any{"What is the capital of Portugal?"}},
 			{Type: huma.TypeArray, MinItems: &least, MaxItems: &most, Items: &huma.Schema{Ref: "#/components/schemas/NewMessage"}},
 		},
+	}
+}
+
+// promptOrRegenerate says that a prompt is either given or run again. It is for readers: checkBody refuses what has neither or both,
+// in words that huma does not have.
+func promptOrRegenerate() []any {
+	regenerate := func(value bool) map[string]any {
+		return map[string]any{"regenerate": map[string]any{"type": huma.TypeBoolean, "enum": []any{value}}}
+	}
+	return []any{
+		map[string]any{"title": "Prompt", "required": []any{"prompt"}, "properties": regenerate(false)},
+		map[string]any{"title": "Again", "required": []any{"regenerate"}, "properties": regenerate(true), "not": map[string]any{"required": []any{"prompt"}}},
 	}
 }
 
