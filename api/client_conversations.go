@@ -86,8 +86,8 @@ func (c *Client) Conversations(ctx context.Context, q ConversationQuery) (list C
 }
 
 // AllConversations are the conversations of a query, from its page on. An error ends it.
-func (c *Client) AllConversations(ctx context.Context, q ConversationQuery) iter.Seq2[Conversation, error] {
-	return all(func(after string) ([]Conversation, string, error) {
+func (c *Client) AllConversations(ctx context.Context, q ConversationQuery) iter.Seq2[FoundConversation, error] {
+	return all(func(after string) ([]FoundConversation, string, error) {
 		if after != "" {
 			q.After = after
 		}

@@ -88,6 +88,20 @@ type ForkConversation struct {
 	Title string `json:"title,omitempty" maxLength:"256" doc:"Left out, it is the title of what is forked."`
 }
 
+// FoundConversation is a conversation in a list. The last three fields are there only where the list was searched (q).
+type FoundConversation struct {
+	Conversation
+	Snippet          *string          `json:"snippet,omitempty" doc:"The part of a message, or of the title, that shows best what was searched for: plain text on one line, at most 202 characters, with an ellipsis where it was cut. It is the user's text: escape it as such where it is shown as HTML."`
+	SnippetMatches   []Matched        `json:"snippet_matches,omitempty" nullable:"false" doc:"The parts of the snippet that matched, in order."`
+	SnippetMessageID Optional[string] `json:"snippet_message_id,omitzero" nullable:"true" doc:"The message that the snippet is of; null: the title."`
+}
+
+// Matched is a part of a snippet that matched.
+type Matched struct {
+	Start int64 `json:"start" doc:"Where it begins, in Unicode code points."`
+	End   int64 `json:"end" doc:"Where it has ended, in Unicode code points."`
+}
+
 // Fork says where a conversation was copied from.
 type Fork struct {
 	ConversationID string  `json:"conversation_id"`
@@ -97,8 +111,8 @@ type Fork struct {
 // ConversationList is one page of conversations.
 type ConversationList struct {
 	Page
-	Data []Conversation `json:"data"`
-	Next *string        `json:"next" doc:"An opaque cursor for after, which goes on from this place even if its conversation has had activity since. null on the last page."`
+	Data []FoundConversation `json:"data"`
+	Next *string             `json:"next" doc:"An opaque cursor for after, which goes on from this place even if its conversation has had activity since. null on the last page."`
 }
 
 // Page is what every list has besides its data.

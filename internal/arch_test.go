@@ -25,7 +25,8 @@ var imports = map[string][]string{
 	"internal/llm":       {"fault"},
 	"internal/pii":       {},
 	"internal/audit":     {"fault"},
-	"internal/chat":      {"llm", "pii", "audit", "fault"},
+	"internal/search":    {},
+	"internal/chat":      {"llm", "pii", "audit", "search", "fault"},
 	"internal/sse":       {},
 	"internal/rawjson":   {},
 	"internal/upstream":  {"llm", "sse", "rawjson", "fault"},
@@ -34,11 +35,11 @@ var imports = map[string][]string{
 	"internal/echo":      {"llm", "fault"},
 	"internal/catalog":   {"llm"},
 	"internal/tokens":    {},
-	"internal/sqlite":    {"chat", "llm", "audit", "fault"},
-	"internal/server":    {"chat", "llm", "audit", "fault", "sse", "api"},
+	"internal/sqlite":    {"chat", "llm", "audit", "search", "fault"},
+	"internal/server":    {"chat", "llm", "audit", "search", "fault", "sse", "api"},
 	"internal/config":    {},
 	"internal/llmtest":   {"llm", "sse", "fault"},
-	"internal/storetest": {"chat", "llm", "audit", "fault"},
+	"internal/storetest": {"chat", "llm", "audit", "search", "fault"},
 }
 
 // core packages know no HTTP, no SQL, no provider, and need nothing but the standard library.
@@ -56,6 +57,7 @@ var outside = map[string][]string{
 	"github.com/tiktoken-go":        {"internal/tokens"},
 	"modernc.org/sqlite":            {"internal/sqlite"},
 	"zombiezen.com/go/sqlite":       {"internal/sqlite"},
+	"golang.org/x/text":             {"internal/search"},
 	"golang.org/x/sys":              {"internal/sqlite", "cmd/parley", "bench"},
 }
 

@@ -22,26 +22,44 @@ func contentText(content json.RawMessage) string {
 	if content[0] == '"' {
 		return unquote(content)
 	}
-	var parts []struct {
+	parts := textParts(content)
+	lines := make([]string, 0, len(parts))
+	for _, p := range parts {
+		if p.known {
+			lines = append(lines, p.text)
+		} else {
+			lines = append(lines, "["+p.kind+"]")
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// textPart is one part of a content that is an array: its text, where it has one that is known as such.
+type textPart struct {
+	kind, text string
+	known      bool
+}
+
+// textParts are the parts of a content that is an array; nil if it is none.
+func textParts(content json.RawMessage) []textPart {
+	var raw []struct {
 		Type    string `json:"type"`
 		Text    *string
 		Refusal *string
 	}
-	if err := json.Unmarshal(content, &parts); err != nil {
-		return ""
+	if err := json.Unmarshal(content, &raw); err != nil {
+		return nil
 	}
-	lines := make([]string, 0, len(parts))
-	for _, p := range parts {
-		switch {
-		case p.Text != nil:
-			lines = append(lines, *p.Text)
-		case p.Refusal != nil:
-			lines = append(lines, *p.Refusal)
-		default:
-			lines = append(lines, "["+p.Type+"]")
+	parts := make([]textPart, len(raw))
+	for i, p := range raw {
+		parts[i].kind = p.Type
+		for _, text := range []*string{p.Refusal, p.Text} {
+			if text != nil {
+				parts[i].text, parts[i].known = *text, true
+			}
 		}
 	}
-	return strings.Join(lines, "\n")
+	return parts
 }
 
 // unquote decodes a JSON string. One without escapes is sliced, not decoded.

@@ -206,7 +206,7 @@ func (s *Service) admit() error {
 		return f
 	}
 	if s.admitted >= s.UpstreamConcurrency {
-		f := fault.New(fault.Unavailable, "overloaded", "Too many responses are running. Try again in a moment.")
+		f := fault.New(fault.Unavailable, CodeOverloaded, "Too many responses are running. Try again in a moment.")
 		f.RetryAfter = time.Second
 		return f
 	}

@@ -105,8 +105,8 @@ func (s *Service) Conversation(ctx context.Context, owner, id string) (Conversat
 }
 
 // Conversations lists an owner's conversations by last activity.
-func (s *Service) Conversations(ctx context.Context, owner string, p Page) (List[Conversation], error) {
-	return s.Store.Conversations(ctx, owner, p)
+func (s *Service) Conversations(ctx context.Context, owner string, q Query) (List[Hit], error) {
+	return s.Store.Conversations(ctx, owner, q)
 }
 
 // UpdateConversation applies change to a conversation's settings; see Store.UpdateConversation for version and change.

@@ -20,7 +20,7 @@ func TestAConversationIsMadeWithItsFirstMessagesAndATitle(t *testing.T) {
 	if err != nil || c.Title != "What is a heron?" || c.MessageCount != 2 || c.Version != 1 || c.Owner != caller.Owner {
 		t.Fatalf("got %+v, %v", c, err)
 	}
-	list, err := w.Conversations(t.Context(), caller.Owner, chat.Page{Limit: 10, Desc: true})
+	list, err := w.Conversations(t.Context(), caller.Owner, chat.Query{Page: chat.Page{Limit: 10, Desc: true}})
 	if err != nil || len(list.Data) != 1 || list.Data[0].ID != c.ID || list.Data[0].Metadata["k"] != "v" {
 		t.Errorf("listed %+v, %v", list, err)
 	}

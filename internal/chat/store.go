@@ -85,8 +85,10 @@ type Store interface {
 	// c.MessageCount, and c.Version to 1. An id that the caller chose twice is a Conflict, duplicate_id.
 	CreateConversation(ctx context.Context, owner string, c *Conversation, items []Item, recs ...audit.Record) error
 	Conversation(ctx context.Context, owner, id string) (Conversation, error)
-	// Conversations lists by last activity (UpdatedAt, then age); it never loads items.
-	Conversations(ctx context.Context, owner string, p Page) (List[Conversation], error)
+	// Conversations lists by last activity (UpdatedAt, then age) those that a query asks for. Without a search it loads no
+	// items. A search finds what stood in titles and messages when it began, or at most 250 ms ahead of that; what was
+	// deleted or replaced by then it does not find. One that takes too long is search_too_broad.
+	Conversations(ctx context.Context, owner string, q Query) (List[Hit], error)
 	// UpdateConversation reads, applies change, writes with Version + 1, and returns the result. change may run more
 	// than once and must have no side effects; an error from it is returned as it is and nothing is written. It may set
 	// Title, Model, Instructions, Params, Metadata and UpdatedAt. version 0 matches any; another one that is no longer

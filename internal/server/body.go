@@ -56,6 +56,9 @@ func (s *server) admit(ctx huma.Context, next func(huma.Context)) {
 // laterQuery is the metadata key under which an operation lists the query parameters that a later version will have.
 const laterQuery = "later-query"
 
+// deepObject is the style of a parameter that is an object, each of its fields a parameter name[field].
+const deepObject = "deepObject"
+
 // checkQuery finds what huma lets pass in a query: what cannot be parsed, parameters given twice or empty, and unknown ones. A
 // parameter of a later version is an error by itself.
 func checkQuery(op *huma.Operation, raw string) ([]fault.Field, error) {
@@ -71,6 +74,15 @@ func checkQuery(op *huma.Operation, raw string) ([]fault.Field, error) {
 	known := queryParams(op)
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		base, _, _ := strings.Cut(name, "[")
+		if p := known[base]; p != nil && p.Style == deepObject {
+			switch {
+			case len(query[name]) > 1:
+				fields = addField(fields, fault.Field{Location: "query." + base, Message: "a key given more than once"})
+			case !strings.HasPrefix(name, base+"[") || !strings.HasSuffix(name, "]"):
+				fields = addField(fields, fault.Field{Location: "query." + base, Message: "expected " + base + "[key]=value"})
+			}
+			continue
+		}
 		switch {
 		case slices.Contains(soon, base):
 			later = addField(later, fault.Field{Location: "query." + base, Message: "not supported yet"})
@@ -100,7 +112,7 @@ func queryParams(op *huma.Operation) map[string]*huma.Param {
 
 // mayBeEmpty reports whether an empty text is a value of a parameter, which huma takes for left out.
 func mayBeEmpty(schema *huma.Schema) bool {
-	return schema.Type == huma.TypeString && schema.Format == "" && len(schema.Enum) == 0
+	return schema.Type == huma.TypeString && schema.Format == "" && len(schema.Enum) == 0 && schema.MinLength == nil
 }
 
 // unknownName helps by the names that are known, because the one that was sent is not repeated.

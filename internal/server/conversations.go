@@ -2,12 +2,8 @@ package server
 
 import (
 	"context"
-	"encoding/base64"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/parley-llm/parley/api"
 	"github.com/parley-llm/parley/internal/chat"
@@ -37,9 +33,8 @@ func (s *server) conversationRoutes() {
 	}, s.createConversation)
 	register(s, route{
 		method: http.MethodGet, path: conversationsPath, id: "listConversations", tag: tagConversations,
-		summary: "List conversations", description: "Newest activity first. Messages are not loaded. Filters and full-text search (q, model, user, metadata, created_after, created_before) are not supported yet.",
+		summary: "List conversations", description: "Newest activity first. Filters and q combine: only what meets all of them is listed, in the same order and by the same pages. A filtered or searched list that takes longer than two seconds is a 422, search_too_broad.",
 		status: http.StatusOK, reply: api.ConversationList{},
-		later: []string{"q", "model", "user", "metadata", "created_after", "created_before"},
 	}, s.listConversations)
 	register(s, route{
 		method: http.MethodGet, path: conversationPath, id: "getConversation", tag: tagConversations,
@@ -90,48 +85,6 @@ func conversationAnswer(status int, c *chat.Conversation) *answer {
 	a := jsonAnswer(status, appendConversation(make([]byte, 0, 768), c))
 	a.ETag = etag(c.Version)
 	return a
-}
-
-type listConversationsInput struct {
-	strict
-	PageQuery
-	Order string `query:"order" enum:"asc,desc" default:"desc" doc:"desc: newest activity first."`
-}
-
-func (s *server) listConversations(ctx context.Context, in *listConversationsInput) (*answer, error) {
-	page := in.page(in.Order)
-	page.After, page.AfterActivity = parseCursor(page.After)
-	list, err := s.Service.Conversations(ctx, exchangeOf(ctx).caller.Owner, page)
-	if err != nil {
-		return nil, cursorFault(err, &page)
-	}
-	o := appendList(list, func(c *chat.Conversation) string { return c.ID }, appendConversation)
-	if n := len(list.Data); n > 0 && (list.HasMore || page.Before != "") {
-		o.str("next", cursorOf(&list.Data[n-1]))
-	} else {
-		o.null("next")
-	}
-	o.close()
-	return jsonAnswer(http.StatusOK, o), nil
-}
-
-// cursorOf is a place in the list of conversations: the conversation and the sort key that it had there.
-func cursorOf(c *chat.Conversation) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(c.UpdatedAt.UnixMilli(), 10) + "." + c.ID))
-}
-
-// parseCursor reads a cursor of cursorOf; anything else is an id by itself.
-func parseCursor(cursor string) (id string, activity time.Time) {
-	raw, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err != nil {
-		return cursor, time.Time{}
-	}
-	ms, id, found := strings.Cut(string(raw), ".")
-	n, err := strconv.ParseInt(ms, 10, 64)
-	if !found || err != nil {
-		return cursor, time.Time{}
-	}
-	return id, time.UnixMilli(n).UTC()
 }
 
 type getConversationInput struct {

@@ -21,6 +21,31 @@ func appendConversation(dst []byte, c *chat.Conversation) []byte {
 	return o
 }
 
+// appendHit is a conversation in a list.
+func appendHit(dst []byte, h *chat.Hit) []byte {
+	o := object(dst)
+	o.open()
+	o.conversation(&h.Conversation)
+	if m := h.Match; m != nil {
+		o.str("snippet", m.Text)
+		o.key("snippet_matches")
+		o = append(o, '[')
+		for i, r := range m.Matches {
+			if i > 0 {
+				o = append(o, ',')
+			}
+			o.open()
+			o.int("start", int64(r.Start))
+			o.int("end", int64(r.End))
+			o.close()
+		}
+		o = append(o, ']')
+		o.strOrNull("snippet_message_id", m.ItemID)
+	}
+	o.close()
+	return o
+}
+
 func (o *object) conversation(c *chat.Conversation) {
 	o.str("id", c.ID)
 	o.str("object", api.ObjectConversation)

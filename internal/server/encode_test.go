@@ -11,6 +11,7 @@ import (
 	"github.com/parley-llm/parley/internal/audit"
 	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/llm"
+	"github.com/parley-llm/parley/internal/search"
 )
 
 var when = time.Date(2026, 2, 3, 4, 5, 6, 7e6, time.UTC)
@@ -76,6 +77,13 @@ func TestWhatIsWrittenIsWhatIsDocumented(t *testing.T) {
 	c := same[api.Conversation](t, appendWithMessages(&fullConversation, chat.List[chat.Item]{Data: []chat.Item{fullItem, fullItem}, HasMore: true}))
 	if len(c.Messages) != 2 || !*c.HasMore || *c.Params.Seed != -1 || !c.UpdatedAt.Equal(when) {
 		t.Errorf("%+v", c)
+	}
+	snippet := search.Snippet{Text: "…é <b>\" x", Matches: []search.Range{{Start: 1, End: 2}, {Start: 8, End: 9}}}
+	for _, m := range []*chat.Match{nil, {Snippet: snippet}, {Snippet: snippet, ItemID: "msg_1"}} {
+		h := same[api.FoundConversation](t, appendHit(nil, &chat.Hit{Conversation: fullConversation, Match: m}))
+		if (h.Snippet != nil) != (m != nil) || h.SnippetMessageID.Set != (m != nil) || m != nil && h.SnippetMessageID.Value != m.ItemID {
+			t.Errorf("%+v", h)
+		}
 	}
 	for _, it := range []chat.Item{fullItem, {ID: "msg_1", CreatedAt: when, Item: llm.Item{Type: llm.TypeMessage}}, {ID: "fc_1", CreatedAt: when, Item: llm.Item{Type: llm.TypeFunctionCall, Data: json.RawMessage(`{"type":"function_call"}`)}}} {
 		same[api.Message](t, appendMessage(nil, &it))

@@ -44,6 +44,10 @@ var problemTable = []problemGroup{
 		{codeMethodNotAllowed, 405, "The path exists, and not with this method.", "The Allow header names the methods that it has."},
 		{codeNotSupported, 422, "This version of the server does not do what was asked for.", "errors names the fields. Leave them out, or take a newer version."},
 		{chat.CodeInvalidCursor, 422, "after or before is not an id of this list, or what it named is gone.", "Begin the list anew, or take an id that the list has given."},
+		{
+			chat.CodeSearchTooBroad, 422, "A filtered or searched list took longer than the server gives one: what is asked for is almost everywhere, or a start of a word that many have.",
+			"Search for longer, rarer or fewer words, or set a filter that few conversations meet.",
+		},
 	}},
 	{"Who asks", []problemDoc{
 		{codeUnauthenticated, 401, "The server wants an API key, and the request has none or a wrong one.", "Send Authorization: Bearer and the key, which is the value of PARLEY_API_KEY."},
@@ -82,7 +86,7 @@ var problemTable = []problemGroup{
 		{chat.CodeStoreUnavailable, 503, "The database cannot be read or written: the disk may be full or failing.", "The operator looks at /readyz and the log, and makes room on the disk. Nothing that was acknowledged is lost."},
 		{"audit_unavailable", 503, "The audit record cannot be written, so nothing was done: no model was called.", "As with store_unavailable: make the database writable again."},
 		{"draining", 503, "The server is shutting down and takes no new prompts.", "Send the same request again in a moment."},
-		{"overloaded", 503, "As many responses are running as PARLEY_UPSTREAM_CONCURRENCY allows. Nothing was begun.", "Send the same request again after Retry-After, or raise the limit."},
+		{chat.CodeOverloaded, 503, "As many responses are running as PARLEY_UPSTREAM_CONCURRENCY allows, or too many searches. Nothing was begun.", "Send the same request again after Retry-After, or raise the limit."},
 		{"canceled", 499, "The request was given up, by its client or by the server's stop, before it was carried out.", "Send it again if it is still wanted."},
 		{"internal", 500, "Something went wrong that should not have.", "The server's log has it under the request_id. Please report it."},
 	}},

@@ -73,6 +73,7 @@ func (s *server) finishSchemas() {
 
 	for name, fields := range map[string][]string{
 		"Conversation":        {"forked_from", "cost"},
+		"FoundConversation":   {"forked_from", "cost"},
 		"ReplaceConversation": {"params"},
 		"ConversationPatch":   {"params"},
 		"Message":             {"usage"},

@@ -382,9 +382,9 @@ type recordingStore struct {
 	page chat.Page
 }
 
-func (s *recordingStore) Conversations(ctx context.Context, owner string, p chat.Page) (chat.List[chat.Conversation], error) {
-	s.page = p
-	return s.Store.Conversations(ctx, owner, p)
+func (s *recordingStore) Conversations(ctx context.Context, owner string, q chat.Query) (chat.List[chat.Hit], error) {
+	s.page = q.Page
+	return s.Store.Conversations(ctx, owner, q)
 }
 
 func TestTheCursorOfConversationsCarriesItsSortKey(t *testing.T) {

@@ -252,7 +252,7 @@ func BenchmarkList(b *testing.B) {
 		b.ReportAllocs()
 		before := cpuTime(b)
 		for b.Loop() {
-			list, err := s.Conversations(b.Context(), benchOwner, chat.Page{Limit: 50, After: middle, Desc: true})
+			list, err := s.Conversations(b.Context(), benchOwner, chat.Query{Page: chat.Page{Limit: 50, After: middle, Desc: true}})
 			if err != nil || len(list.Data) != 50 {
 				b.Fatal(len(list.Data), err)
 			}

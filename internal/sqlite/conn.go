@@ -87,6 +87,17 @@ func (s *stmt) next() (bool, error) {
 	return more, err
 }
 
+// ints reads all rows of a statement that returns one number in each.
+func (s *stmt) ints() (list []int64, err error) {
+	for {
+		more, err := s.next()
+		if err != nil || !more {
+			return list, err
+		}
+		list = append(list, s.getInt())
+	}
+}
+
 // reset ends a statement that has not come to its last row. Its error is that of the last step.
 func (s *stmt) reset() {
 	if s.err != nil {

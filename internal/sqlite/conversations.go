@@ -143,7 +143,11 @@ func (t *tx) insertConversation(owner string, c *chat.Conversation, num, count i
 	if num > maxNum {
 		return 0, numbersUsedUp()
 	}
-	return num, t.saveSettings(num, set, false)
+	t.touch(num)
+	if err := t.saveSettings(num, set, false); err != nil {
+		return 0, err
+	}
+	return num, t.savePairs(owner, num, nil, c.Metadata)
 }
 
 // Conversation implements chat.Store.
@@ -162,8 +166,12 @@ func (s *Store) Conversation(ctx context.Context, owner, id string) (chat.Conver
 }
 
 // Conversations implements chat.Store.
-func (s *Store) Conversations(ctx context.Context, owner string, p chat.Page) (chat.List[chat.Conversation], error) {
-	var list chat.List[chat.Conversation]
+func (s *Store) Conversations(ctx context.Context, owner string, query chat.Query) (chat.List[chat.Hit], error) {
+	if !query.Plain() {
+		return s.find(ctx, owner, &query)
+	}
+	var list chat.List[chat.Hit]
+	p := query.Page
 	err := s.readers.read(ctx, func(c *conn) error {
 		return c.snapshot(func() error {
 			w, err := conversationWindow(c, owner, p)
@@ -176,13 +184,13 @@ func (s *Store) Conversations(ctx context.Context, owner string, p chat.Page) (c
 			}
 			q := c.prepare(sql).text(owner).int(w.lo.time).int(w.lo.num).int(w.hi.time).int(w.hi.num).int(int64(w.limit) + 1)
 			a, row := &arena{}, &conversationRow{}
-			list, err = collect(q, w, p.MaxBytes, func(v *chat.Conversation) (int, error) {
+			list, err = collect(q, w, p.MaxBytes, func(v *chat.Hit) (int, error) {
 				*row = conversationRow{}
 				if err := scanConversation(q, a, row); err != nil {
 					return 0, err
 				}
 				err := c.settings(row, a)
-				*v = row.Conversation
+				v.Conversation = row.Conversation
 				return row.bytes(), err
 			})
 			return err
@@ -267,6 +275,14 @@ func (t *tx) updateConversation(row *conversationRow, next *chat.Conversation, s
 	if err := t.saveSettings(row.num, set, row.hasSettings); err != nil {
 		return err
 	}
+	if err := t.savePairs(row.Owner, row.num, row.Metadata, next.Metadata); err != nil {
+		return err
+	}
+	if next.Title != row.Title {
+		if err := t.retitle(row.num, next.Title); err != nil {
+			return err
+		}
+	}
 	return t.seal(recs)
 }
 
@@ -319,6 +335,9 @@ func (s *Store) DeleteConversation(ctx context.Context, owner, id string, versio
 			return versionMismatch()
 		}
 		if err := t.write(t.prepare(insertPurge).int(c.num).text(id)); err != nil {
+			return err
+		}
+		if err := t.deletePairs(owner, c.num); err != nil {
 			return err
 		}
 		if err := t.write(t.prepare(deleteConversation).int(c.num)); err != nil {

@@ -86,7 +86,7 @@ func TestAForkThatACrashBrokeOffIsInvisibleAndPurgedByTheNextStart(t *testing.T)
 	longConversation(t, s, "conv_1", forkRows+10, 10)
 	halfFork(t, s, func(*fork) {})
 	equalCounts(t, s.counts(t, "conversations", "items", "forks"), 1, 2*forkRows+10, 1)
-	list, err := s.Conversations(t.Context(), "default", chat.Page{Limit: 10})
+	list, err := s.Conversations(t.Context(), "default", chat.Query{Page: chat.Page{Limit: 10}})
 	if err != nil || len(list.Data) != 1 {
 		t.Errorf("%d conversations are visible, %v", len(list.Data), err)
 	}

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/parley-llm/parley/internal/audit"
 	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/llm"
+	"github.com/parley-llm/parley/internal/search"
 )
 
 // An item's row number is its conversation's number and, in the low bits, its seq.
@@ -85,6 +87,9 @@ func itemBytes(items []chat.Item) int {
 
 // insertItems stores items from seq on and sets their Seq.
 func (t *tx) insertItems(num, seq int64, items []itemRow) error {
+	if len(items) == 0 {
+		return nil
+	}
 	if seq+int64(len(items)) > maxSeq {
 		return conversationFull()
 	}
@@ -97,6 +102,7 @@ func (t *tx) insertItems(num, seq int64, items []itemRow) error {
 			return err
 		}
 	}
+	t.touch(num)
 	return nil
 }
 
@@ -244,13 +250,17 @@ func (s *Store) UpdateItem(ctx context.Context, owner, conversationID, id string
 		if err := change(&changed); err != nil {
 			return chat.Item{}, err
 		}
+		edited := !bytes.Equal(it.Content, changed.Content)
 		it.Content, it.Metadata, it.EditedAt = changed.Content, changed.Metadata, kept(changed.EditedAt)
 		metadata, err := encode(it.Metadata)
 		if err != nil {
 			return chat.Item{}, err
 		}
-		row := itemRow{&it, metadata}
-		err = s.writer.submit(ctx, len(it.Content), func(t *tx) error { return t.updateItem(owner, row, recs) })
+		row, words := itemRow{&it, metadata}, ""
+		if edited {
+			words = search.Terms(chat.SearchText(&it))
+		}
+		err = s.writer.submit(ctx, len(it.Content), func(t *tx) error { return t.updateItem(owner, row, edited, words, recs) })
 		if err == nil {
 			it.Version++
 			return it, nil
@@ -261,7 +271,8 @@ func (s *Store) UpdateItem(ctx context.Context, owner, conversationID, id string
 	}
 }
 
-func (t *tx) updateItem(owner string, it itemRow, recs []audit.Record) error {
+// updateItem writes an item and, if its content was edited, its terms.
+func (t *tx) updateItem(owner string, it itemRow, edited bool, words string, recs []audit.Record) error {
 	c, err := t.unlocked(owner, it.ConversationID)
 	if err != nil {
 		return err
@@ -275,6 +286,11 @@ func (t *tx) updateItem(owner string, it itemRow, recs []audit.Record) error {
 	t.wrote = true
 	if err := t.advance(c, c.nextSeq, 0, it.EditedAt, ""); err != nil {
 		return err
+	}
+	if edited {
+		if err := t.reindex(c.num, it.Seq, words); err != nil {
+			return err
+		}
 	}
 	return t.seal(recs)
 }
@@ -294,6 +310,9 @@ func (s *Store) DeleteItem(ctx context.Context, owner, conversationID, id string
 			return versionMismatch()
 		}
 		if err := t.write(t.prepare(deleteItem).int(at)); err != nil {
+			return err
+		}
+		if err := t.unindex(c.num, at&maxSeq); err != nil {
 			return err
 		}
 		if err := t.advance(c, c.nextSeq, -1, time.Time{}, ""); err != nil {

@@ -8,7 +8,7 @@ import (
 
 // Bounds of one step of a purge, so that it stalls no other writer.
 const (
-	purgeRows  = 500
+	purgeRows  = 200
 	purgeBytes = 4 << 20
 )
 
@@ -113,7 +113,10 @@ func (t *tx) purge(num int64) (more bool, err error) {
 		return false, err
 	}
 	if upTo > 0 {
-		return true, t.write(t.prepare(deleteItems).int(pos(num, 0)).int(upTo))
+		if err := t.write(t.prepare(deleteItems).int(pos(num, 0)).int(upTo)); err != nil {
+			return false, err
+		}
+		return true, t.write(t.prepare(unindexDocs).int(pos(num, 0)).int(upTo))
 	}
 	if err := t.write(t.prepare(deleteResponses).int(num).int(purgeRows)); err != nil {
 		return false, err
@@ -129,6 +132,9 @@ func (t *tx) purge(num int64) (more bool, err error) {
 	q.reset()
 	if running {
 		return false, nil
+	}
+	if err := t.unindex(num, 0); err != nil {
+		return false, err
 	}
 	return false, t.write(t.prepare(deletePurge).int(num))
 }

@@ -70,8 +70,16 @@ func newestSchema() (int64, error) {
 	if err != nil || len(names) == 0 {
 		return 0, errors.Join(errors.New("there are no migrations"), err)
 	}
-	number, _, _ := strings.Cut(filepath.Base(names[len(names)-1]), "_")
-	return strconv.ParseInt(number, 10, 64)
+	newest := int64(0)
+	for _, name := range names {
+		number, _, _ := strings.Cut(filepath.Base(name), "_")
+		version, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("reading the migrations: %w", err)
+		}
+		newest = max(newest, version)
+	}
+	return newest, nil
 }
 
 func checkSchema(version, newest int64) error {

@@ -44,6 +44,8 @@ type Options struct {
 	// OnFatal is called, once and on its own goroutine, after an error that leaves it unknown what is on the disk. All
 	// later writes fail; the process should end with an error and start anew.
 	OnFatal func(error)
+	// SearchTimeout bounds a list of conversations that is filtered or searched; by default two seconds.
+	SearchTimeout time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -58,6 +60,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.NewID == nil {
 		o.NewID = chat.NewID(o.Now)
+	}
+	if o.SearchTimeout == 0 {
+		o.SearchTimeout = searchTimeout
 	}
 	if o.OnFatal == nil {
 		o.OnFatal = func(error) {}
@@ -75,7 +80,10 @@ type Store struct {
 	writer  *writer
 	purger  *purger
 	forks   *forks
-	check   *check
+	indexer *indexer
+	// searches has room for those that may run at a time, so that they leave readers to the others.
+	searches chan struct{}
+	check    *check
 	// stop ends what runs in the background.
 	stop      context.CancelFunc
 	closing   sync.Once
@@ -115,7 +123,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.writer = newWriter(s.db, &chain{Chain: audit.NewChain("")}, s.wal, o.Log, o.OnFatal)
-	clean, err := s.begin()
+	clean, indexed, err := s.begin()
 	if err != nil {
 		return err
 	}
@@ -123,9 +131,13 @@ func (s *Store) open(ctx context.Context) (err error) {
 	s.stop = stop
 	s.purger = newPurger(s, o.Log)
 	s.forks = newForks()
+	s.searches = make(chan struct{}, max(o.Readers/2, 1))
+	s.indexer = newIndexer(s, o.Log, indexed)
+	s.writer.changed = s.indexer.changed
 	s.check = startCheck(background, o.Path, o.Log, clean)
 	go s.writer.loop()
 	go s.purger.loop(background)
+	go s.indexer.loop(background)
 	return nil
 }
 
@@ -157,12 +169,13 @@ func upgrade(ctx context.Context, c *conn, path string) error {
 	return migrate(ctx, path)
 }
 
-// begin is the first transaction: the key's fingerprint, what a crash has left of forks, and the start of the chain.
-func (s *Store) begin() (clean bool, err error) {
+// begin is the first transaction: the key's fingerprint, what a crash has left of forks, what is known of the search index, and
+// the start of the chain.
+func (s *Store) begin() (clean, indexed bool, err error) {
 	o := &s.options
 	newKey, err := s.db.checkKey(o.KeyFingerprint)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	// The writer's goroutine does not run yet, so this one may do its work.
 	first := &op{done: make(chan error, 1), run: func(t *tx) (err error) {
@@ -174,14 +187,17 @@ func (s *Store) begin() (clean bool, err error) {
 		if err := t.abandonForks(); err != nil {
 			return err
 		}
+		if indexed, err = t.openIndex(); err != nil {
+			return err
+		}
 		clean, err = t.start(o.Now, o.NewID)
 		return err
 	}}
 	s.writer.commit([]*op{first})
 	if err := <-first.done; err != nil {
-		return false, fmt.Errorf("beginning the audit chain: %w", err)
+		return false, false, fmt.Errorf("beginning the audit chain: %w", err)
 	}
-	return clean, nil
+	return clean, indexed, nil
 }
 
 // checkKey compares the key's fingerprint with the one that the database keeps, and says whether there is none yet.
@@ -210,10 +226,18 @@ func (s *Store) close() error {
 	s.stop()
 	<-s.purger.done
 	<-s.check.done
+	<-s.indexer.done
 	closed := audit.Record{
 		ID: s.options.NewID(chat.PrefixAudit), Time: kept(s.options.Now()), Kind: audit.KindChainClosed,
 	}
-	err := s.writer.submitLast(func(t *tx) error { return t.sealOne(&closed) })
+	err := s.writer.submitLast(func(t *tx) error {
+		if len(t.touched) == 0 && s.indexer.idle() {
+			if err := t.write(t.prepare(setMeta).text(metaIndexed).blob([]byte{1})); err != nil {
+				return err
+			}
+		}
+		return t.sealOne(&closed)
+	})
 	if err != nil {
 		err = fmt.Errorf("closing the audit chain: %w", err)
 	}

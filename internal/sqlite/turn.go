@@ -223,6 +223,9 @@ func (t *tx) supersede(r *run, id string) (int64, error) {
 		return 0, err
 	}
 	gone := int64(t.Changes())
+	if err := t.write(t.prepare(unindexDocs).int(pos(r.conversation, r.inputEnd)).int(pos(r.conversation, r.outputSeq) - 1)); err != nil {
+		return 0, err
+	}
 	return gone, t.write(t.prepare(takeUpItems).text(id).int(pos(r.conversation, r.firstSeq)).int(pos(r.conversation, r.inputEnd)))
 }
 

@@ -43,6 +43,8 @@ type tx struct {
 	*conn
 	chain *chain
 	wrote bool
+	// touched are conversations in which the transaction writes something that is to be indexed.
+	touched []int64
 }
 
 // write runs one statement that changes something.
@@ -85,6 +87,8 @@ type writer struct {
 	// fatal is told, once, of an error after which nothing may be written any more.
 	fatal func(error)
 	wal   *wal
+	// changed is told of what was touched, once it is committed.
+	changed func(conversations []int64)
 
 	wake chan struct{}
 	done chan struct{}
@@ -215,6 +219,8 @@ func (w *writer) commit(batch []*op) {
 	}
 	if err != nil {
 		w.failed(err)
+	} else if w.changed != nil {
+		w.changed(w.tx.touched)
 	}
 	written := 0
 	for _, o := range batch {
@@ -232,6 +238,7 @@ func (w *writer) commit(batch []*op) {
 func (w *writer) attempt(batch []*op) (again bool, err error) {
 	t := &w.tx
 	head := t.chain.Head()
+	t.touched = t.touched[:0]
 	if err := t.exec(t.prepare("BEGIN IMMEDIATE")); err != nil {
 		return false, fmt.Errorf("beginning a transaction: %w", err)
 	}

@@ -185,7 +185,7 @@ var conversationCases = []testCase{
 	}},
 	{"an empty store is ready and has no conversations", func(w *world) {
 		w.ok(w.Ready(w.ctx))
-		list, err := w.Conversations(w.ctx, owner, chat.Page{Limit: 20, Desc: true})
+		list, err := w.Conversations(w.ctx, owner, chat.Query{Page: chat.Page{Limit: 20, Desc: true}})
 		w.ok(err)
 		w.equal(len(list.Data), 0)
 		w.equal(list.HasMore, false)

@@ -16,9 +16,9 @@ var deletionCases = []testCase{
 		rec := w.record(audit.KindConversationDeleted, func(r *audit.Record) { r.ConversationID = c.ID })
 		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, w.read(owner, c.ID).Version, rec))
 		w.equal(len(w.missing(owner, c.ID, item, r.ID)), 0)
-		list, err := w.Conversations(w.ctx, owner, chat.Page{Limit: 10})
+		list, err := w.Conversations(w.ctx, owner, chat.Query{Page: chat.Page{Limit: 10}})
 		w.ok(err)
-		w.equal(list.Data, []chat.Conversation{kept})
+		w.equal(conversations(list), []chat.Conversation{kept})
 		w.equal(len(w.items(kept.ID)), 2)
 		w.equal(w.recorded(rec.ID), true)
 	}},

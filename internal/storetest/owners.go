@@ -86,12 +86,12 @@ var ownerCases = []testCase{
 	}},
 	{"a list holds an owner's own conversations", func(w *world) {
 		mine, theirs := w.conversation(), w.conversationOf(other)
-		list, err := w.Conversations(w.ctx, owner, chat.Page{Limit: 10})
+		list, err := w.Conversations(w.ctx, owner, chat.Query{Page: chat.Page{Limit: 10}})
 		w.ok(err)
-		w.equal(list.Data, []chat.Conversation{mine})
-		list, err = w.Conversations(w.ctx, other, chat.Page{Limit: 10})
+		w.equal(conversations(list), []chat.Conversation{mine})
+		list, err = w.Conversations(w.ctx, other, chat.Query{Page: chat.Page{Limit: 10}})
 		w.ok(err)
-		w.equal(list.Data, []chat.Conversation{theirs})
+		w.equal(conversations(list), []chat.Conversation{theirs})
 	}},
 	{"two owners may choose the same ids, and each sees its own", func(w *world) {
 		at := w.now()
@@ -113,7 +113,7 @@ var ownerCases = []testCase{
 		w.ok(err)
 		_, err = w.Items(w.ctx, owner, c.ID, chat.Page{Limit: 1, After: list.Data[0].ID})
 		w.fault(err, fault.Invalid, chat.CodeInvalidCursor)
-		_, err = w.Conversations(w.ctx, owner, chat.Page{Limit: 1, After: theirs.ID})
+		_, err = w.Conversations(w.ctx, owner, chat.Query{Page: chat.Page{Limit: 1, After: theirs.ID}})
 		w.fault(err, fault.Invalid, chat.CodeInvalidCursor)
 		rec := w.record(audit.KindRead, func(r *audit.Record) { r.Owner = other })
 		w.ok(w.Append(w.ctx, rec))

@@ -85,7 +85,7 @@ func (w *world) itemPage(conversationID string) func(p chat.Page) ([]string, boo
 }
 
 func (w *world) conversationPage(p chat.Page) ([]string, bool, error) {
-	list, err := w.Conversations(w.ctx, owner, p)
+	list, err := w.Conversations(w.ctx, owner, chat.Query{Page: p})
 	names := make([]string, len(list.Data))
 	for i := range list.Data {
 		names[i] = list.Data[i].ID
@@ -184,7 +184,7 @@ var pageCases = []testCase{
 		first, second := w.conversation(w.messages(1)...), w.conversation(w.messages(1)...)
 		newest := func(want chat.Conversation) {
 			w.t.Helper()
-			list, err := w.Conversations(w.ctx, owner, chat.Page{Limit: 10, Desc: true})
+			list, err := w.Conversations(w.ctx, owner, chat.Query{Page: chat.Page{Limit: 10, Desc: true}})
 			w.ok(err)
 			w.equal(list.Data[0].ID, want.ID)
 			w.equal(len(list.Data), 2)
@@ -209,9 +209,9 @@ var pageCases = []testCase{
 		c := w.full()
 		w.ok(w.CreateConversation(w.ctx, owner, &c, w.messages(2)))
 		w.answered(c.ID)
-		list, err := w.Conversations(w.ctx, owner, chat.Page{Limit: 1})
+		list, err := w.Conversations(w.ctx, owner, chat.Query{Page: chat.Page{Limit: 1}})
 		w.ok(err)
-		w.equal(list.Data, []chat.Conversation{w.read(owner, c.ID)})
+		w.equal(conversations(list), []chat.Conversation{w.read(owner, c.ID)})
 	}},
 	{"responses come in pages by age", func(w *world) {
 		c, neighbour := w.conversation(), w.conversation()

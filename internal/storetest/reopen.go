@@ -107,4 +107,13 @@ var reopenCases = []reopenCase{
 		}
 		w.equal(w.recordIDs(owner, audit.Query{Asc: true}), want)
 	}},
+	{"what was written right ahead of a restart is searched and filtered after it", func(w *world, reopen func()) {
+		id := w.filed(func(c *chat.Conversation) { c.Title, c.Metadata = "written", map[string]string{"k": "v"} }, w.message(llm.User, "needle"))
+		reopen()
+		w.equal(w.finds("written needle"), []string{id})
+		w.equal(w.found(chat.Query{Metadata: map[string]string{"k": "v"}}), []string{id})
+		w.ok(w.AppendItems(w.ctx, owner, id, "", []chat.Item{w.message(llm.User, "pin")}))
+		reopen()
+		w.equal(w.finds("needle pin"), []string{id})
+	}},
 }

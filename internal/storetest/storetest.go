@@ -38,6 +38,8 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"conversations", conversationCases},
 		{"items", itemCases},
 		{"pages", pageCases},
+		{"filters", filterCases},
+		{"search", searchCases},
 		{"context", contextCases},
 		{"turns", turnCases},
 		{"regenerate", regenerateCases},
@@ -261,6 +263,15 @@ func ids(items []chat.Item) []string {
 		list[i] = items[i].ID
 	}
 	return list
+}
+
+// conversations are those of a list.
+func conversations(list chat.List[chat.Hit]) []chat.Conversation {
+	all := make([]chat.Conversation, len(list.Data))
+	for i := range list.Data {
+		all[i] = list.Data[i].Conversation
+	}
+	return all
 }
 
 func seqs(items []chat.Item) []int64 {
