@@ -28,6 +28,11 @@ func (s *Service) end(ctx context.Context, run *Run, t *turn, r *reply, res *res
 	if final.Status != Completed {
 		itemStatus = ItemIncomplete
 	}
+	// What is over is told of when it is stored, and in one piece with the terminal event.
+	var last []Event
+	if t.call.Stream {
+		r.emit = func(events ...Event) { last = append(last, events...) }
+	}
 	r.end(itemStatus)
 	final.Output = r.items()
 	res.output = final.Output
@@ -45,14 +50,14 @@ func (s *Service) end(ctx context.Context, run *Run, t *turn, r *reply, res *res
 		e.Response.Status = Failed
 		e.Response.Error = &ResponseError{Code: f.Code, Message: f.Message}
 		e.Outcome.Status, e.Outcome.ErrorCode = string(Failed), f.Code
-		s.finish(run, e.Response, f)
+		s.finish(run, e.Response, f, last)
 		// The conversation stays locked and its outcome owed until the store is back; a restart would settle it too.
 		if err := s.store(context.WithoutCancel(ctx), e, s.UpstreamTimeout); err != nil {
 			s.Log.Error("a response was left to the next start", "response_id", final.ID, "error", err)
 		}
 		return
 	}
-	s.finish(run, e.Response, f)
+	s.finish(run, e.Response, f, last)
 }
 
 // conclude sets the terminal status and what goes with it, and returns the fault that a waiting caller gets, if any.
@@ -125,8 +130,8 @@ func (s *Service) store(ctx context.Context, e *Ending, patience time.Duration) 
 	}
 }
 
-// finish tells the readers and ends the run.
-func (s *Service) finish(run *Run, final Response, f *fault.Error) {
+// finish tells the readers of the last events, to which it adds the terminal one, and ends the run.
+func (s *Service) finish(run *Run, final Response, f *fault.Error, last []Event) {
 	name := EventCompleted
 	switch final.Status {
 	case Failed, Interrupted:
@@ -142,7 +147,7 @@ func (s *Service) finish(run *Run, final Response, f *fault.Error) {
 	if f != nil {
 		err = f
 	}
-	run.finish(final, err, &ResponseEvent{Name: name, Response: final})
+	run.finish(final, err, append(last, &ResponseEvent{Name: name, Response: final}))
 }
 
 // milli is a time as stores keep it.

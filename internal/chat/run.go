@@ -119,12 +119,12 @@ func (r *Run) update(change func(*Response)) {
 	change(&r.response)
 }
 
-// finish publishes the terminal event and ends the run.
-func (r *Run) finish(final Response, err error, terminal Event) {
+// finish publishes the last events, of which the very last is the terminal one, and ends the run.
+func (r *Run) finish(final Response, err error, last []Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.response, r.err = final, err
-	r.events = append(r.events, terminal)
+	r.events = append(r.events, last...)
 	close(r.done)
 	for _, s := range r.subs {
 		s.notify()

@@ -125,7 +125,8 @@ type Store interface {
 	// DeleteItem removes one item; the conversation's Version rises and MessageCount falls. While a response runs: Conflict, conversation_locked.
 	DeleteItem(ctx context.Context, owner, conversationID, id string, version int64, recs ...audit.Record) error
 
-	// Context reads, in one snapshot, a conversation and the items that a prompt sends: not Excluded, in order of Seq.
+	// Context reads, in one snapshot, a conversation and the items that a prompt sends: not Excluded, in order of Seq. An
+	// item holds what a model sees and its ConversationID, ID and Seq; its other fields are not read.
 	// n > 0 keeps the newest n and then grows backwards to the next user message (or the start), so that a turn is never
 	// split. n = 0 is all.
 	Context(ctx context.Context, owner, conversationID string, n int) (Conversation, []Item, error)

@@ -11,8 +11,10 @@ import (
 )
 
 const (
-	contextUp   = `SELECT ` + itemColumns + ` FROM items WHERE pos > ? AND pos < ? AND excluded = 0 ORDER BY pos`
-	contextDown = `SELECT ` + itemColumns + ` FROM items WHERE pos > ? AND pos < ? AND excluded = 0 ORDER BY pos DESC`
+	// What a prompt sends of an item, which is less than half of its columns.
+	sentColumns = `pos, id, type, role, content, data`
+	contextUp   = `SELECT ` + sentColumns + ` FROM items WHERE pos > ? AND pos < ? AND excluded = 0 ORDER BY pos`
+	contextDown = `SELECT ` + sentColumns + ` FROM items WHERE pos > ? AND pos < ? AND excluded = 0 ORDER BY pos DESC`
 	lastItems   = `SELECT ` + itemColumns + ` FROM items WHERE pos > ? AND pos < ? AND excluded < 2 ORDER BY pos DESC`
 )
 
@@ -122,9 +124,7 @@ func (c *conn) all(ctx context.Context, row *conversationRow, end int64, a *aren
 			return nil, canceled(ctx)
 		}
 		items = append(items, chat.Item{})
-		if _, err := scanItem(q, a, row.ID, &items[len(items)-1]); err != nil {
-			return nil, err
-		}
+		scanSent(q, a, row.ID, &items[len(items)-1])
 	}
 }
 
@@ -150,9 +150,7 @@ func (c *conn) newest(ctx context.Context, row *conversationRow, end int64, n in
 			return nil, canceled(ctx)
 		}
 		it := items.prepend()
-		if _, err := scanItem(q, a, row.ID, it); err != nil {
-			return nil, err
-		}
+		scanSent(q, a, row.ID, it)
 		unanswered.add(it)
 		if items.n < n || it.Type != llm.TypeMessage || it.Role != llm.User {
 			continue
@@ -162,6 +160,11 @@ func (c *conn) newest(ctx context.Context, row *conversationRow, end int64, n in
 		}
 		enough = cmp.Or(enough, items.n)
 	}
+}
+
+func scanSent(s *stmt, a *arena, conversationID string, it *chat.Item) {
+	it.ConversationID, it.Seq, it.ID = conversationID, s.getInt()&maxSeq, s.getText(a)
+	it.Type, it.Role, it.Content, it.Data = s.getText(a), llm.Role(s.getText(a)), s.getRaw(a), s.getRaw(a)
 }
 
 // backwards is a slice that grows at its front.

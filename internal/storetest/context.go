@@ -35,6 +35,14 @@ func (w *world) window(conversationID string, n int) []int64 {
 	return seqs(items)
 }
 
+// sent is of items what a context holds of them.
+func sent(items []chat.Item) []chat.Item {
+	for i, it := range items {
+		items[i] = chat.Item{ConversationID: it.ConversationID, ID: it.ID, Seq: it.Seq, Item: it.Item}
+	}
+	return items
+}
+
 func upTo(from, to int64) []int64 {
 	list := []int64{}
 	for ; from <= to; from++ {
@@ -49,7 +57,7 @@ var contextCases = []testCase{
 		got, items, err := w.Context(w.ctx, owner, c.ID, 0)
 		w.ok(err)
 		w.equal(got, c)
-		w.equal(items, w.items(c.ID))
+		w.equal(items, sent(w.items(c.ID)))
 	}},
 	{"the context of an empty conversation is empty", func(w *world) {
 		c := w.full()

@@ -54,8 +54,8 @@ var regenerateCases = []testCase{
 		w.ok(err)
 		items := w.items(c.ID)
 		w.equal(got, w.read(owner, c.ID))
-		w.equal(history, items[:4])
 		w.equal(input, items[4:6])
+		w.equal(history, sent(items[:4]))
 		for n, want := range map[int]int64{1: 3, 2: 3, 3: 1, 4: 1, 9: 1} {
 			history, input := w.lastTurn(c.ID, n)
 			w.equal(history, upTo(want, 4))
