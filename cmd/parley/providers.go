@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 
 	"github.com/parley-llm/parley/internal/anthropic"
@@ -38,20 +40,44 @@ func newEndpoint(cfg *config.Config, p *config.Provider) (llm.Endpoint, error) {
 	common := upstream.Config{
 		BaseURL:          p.BaseURL,
 		Key:              p.Key.Reveal(),
+		Header:           map[string]string{},
 		Version:          buildVersion(),
-		FirstByteTimeout: cfg.UpstreamFirstByteTimeout,
-		IdleTimeout:      cfg.UpstreamIdleTimeout,
+		FirstByteTimeout: cmp.Or(p.FirstByteTimeout, cfg.UpstreamFirstByteTimeout),
+		IdleTimeout:      cmp.Or(p.IdleTimeout, cfg.UpstreamIdleTimeout),
+		PublicOnly:       p.PublicOnly,
+	}
+	for name, value := range p.Headers {
+		common.Header[name] = value.Reveal()
 	}
 	var c hosted
 	var err error
 	switch p.Protocol {
 	case config.ProtocolAnthropic:
-		c, err = anthropic.New(anthropic.Config{Config: common})
+		c, err = anthropic.New(anthropic.Config{Config: common, MaxTokens: p.MaxOutputTokens})
 	default:
 		c, err = openai.New(common)
 	}
 	if err != nil {
 		return llm.Endpoint{}, err
 	}
-	return llm.Endpoint{Name: p.Name, Host: c.Host(), Provider: c}, nil
+	endpoint := llm.Endpoint{Name: p.Name, Host: c.Host(), Provider: c}
+	if len(p.Models) > 0 {
+		endpoint.Provider = listed{c, p.Models}
+	}
+	return endpoint, nil
+}
+
+// listed is a provider that offers what the operator says.
+type listed struct {
+	llm.Provider
+	models []string
+}
+
+// Models asks nobody.
+func (l listed) Models(context.Context) ([]llm.Model, error) {
+	models := make([]llm.Model, len(l.models))
+	for i, id := range l.models {
+		models[i].ID = id
+	}
+	return models, nil
 }

@@ -383,6 +383,43 @@ func TestAnthropicAloneIsTheDefaultProvider(t *testing.T) {
 	}
 }
 
+func TestAFileOfProvidersRoutesByTheirNames(t *testing.T) {
+	released := make(chan struct{})
+	close(released)
+	one, askedOne := modelServer(t, released)
+	two, askedTwo := modelServer(t, released)
+	file := filepath.Join(t.TempDir(), "providers.json")
+	text := `{"providers": [{"name": "one", "protocol": "openai", "base_url": "` + one + `"},
+		{"name": "two", "protocol": "openai", "base_url": "` + two + `", "models": ["big"], "headers": {"x-team": "blue"}},
+		{"name": "down", "protocol": "anthropic", "base_url": "http://127.0.0.1:1"}]}`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := start(t, t.TempDir(), []string{"PARLEY_PROVIDERS=" + file})
+	for _, tt := range []struct {
+		body, want string
+		asked      <-chan string
+	}{
+		{`{"prompt":"x"}`, "tiny-1", askedOne},
+		{`{"prompt":"x","model":"two/big"}`, "big", askedTwo},
+		{`{"prompt":"x","model":"two/vendor/big"}`, "vendor/big", askedTwo},
+		{`{"prompt":"x","model":"vendor/big"}`, "vendor/big", askedOne},
+	} {
+		decode[api.Response](t, n.call(t, "POST", "/api/conversations/"+n.conversation(t)+"/responses", tt.body), http.StatusOK)
+		if got := <-tt.asked; got != tt.want {
+			t.Errorf("%s asked for %q", tt.body, got)
+		}
+	}
+	models := decode[api.ModelList](t, n.call(t, "GET", "/api/models", ""), http.StatusOK)
+	var ids []string
+	for _, m := range models.Data {
+		ids = append(ids, m.ID)
+	}
+	if strings.Join(ids, " ") != "tiny-1 tiny-2 two/big parley/echo" || len(models.Unavailable) != 1 || models.Unavailable[0].Provider != "down" {
+		t.Errorf("models %q, unavailable %v", ids, models.Unavailable)
+	}
+}
+
 // prompt sends a prompt in the background.
 func (n *node) prompt(t *testing.T, conv string) <-chan answer {
 	t.Helper()

@@ -28,6 +28,7 @@ type Config struct {
 	AnthropicKey             Secret        `env:"ANTHROPIC_API_KEY" valid:"visible ASCII characters without spaces" help:"key for Anthropic; it adds the provider anthropic"`
 	AnthropicBaseURL         URL           `env:"ANTHROPIC_BASE_URL" envDefault:"https://api.anthropic.com" valid:"an http or https URL with a host and without user name, password or fragment" help:"Anthropic or a compatible server; /v1/messages is appended"`
 	AnthropicModel           string        `env:"ANTHROPIC_MODEL" help:"model to ask for there where OpenAI is not set up; the first one that it lists"`
+	ProvidersFile            string        `env:"PARLEY_PROVIDERS" help:"JSON file of further providers; see docs/providers.md"`
 	Model                    string        `env:"PARLEY_MODEL" help:"model of prompts that name none: that of the default provider, which is the first one configured; parley/echo where there is none"`
 	ContextMessages          int           `env:"PARLEY_CONTEXT_MESSAGES" envDefault:"0" min:"0" max:"1000000" help:"how many stored messages a prompt carries; 0 is all"`
 	AuditMaxChars            int           `env:"PARLEY_AUDIT_MAX_CHARS" envDefault:"2000" min:"0" max:"1000000" help:"how many characters of a masked text the audit log keeps; 0 is none"`
@@ -47,6 +48,8 @@ type Config struct {
 
 	raw     map[string]string
 	origins map[string]string
+	// filed are the providers of ProvidersFile.
+	filed []Provider
 	// files are those that values were read from.
 	files map[string]string
 }
@@ -61,6 +64,9 @@ const (
 	nameClientKey = "PARLEY_API_KEY"
 	nameMasterKey = "PARLEY_SECRET_KEY"
 	nameBaseURL   = "OPENAI_BASE_URL"
+	nameProviders = "PARLEY_PROVIDERS"
+
+	nameAnthropicBaseURL = "ANTHROPIC_BASE_URL"
 )
 
 // Level is LogLevel for slog.
@@ -127,7 +133,7 @@ type Effective struct {
 	Source string `json:"source"`
 }
 
-// Effective lists all settings in the order of their declaration. PARLEY_SECRET_KEY shows its fingerprint, so that two
+// Effective lists all settings in the order of their declaration, and the providers behind the file of providers. PARLEY_SECRET_KEY shows its fingerprint, so that two
 // servers can be compared.
 func (c *Config) Effective() []Effective {
 	var list []Effective
@@ -142,6 +148,9 @@ func (c *Config) Effective() []Effective {
 			}
 		}
 		list = append(list, e)
+		if s.Name == nameProviders {
+			list = append(list, c.effectiveProviders()...)
+		}
 	}
 	return list
 }

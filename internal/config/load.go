@@ -45,6 +45,7 @@ func Load(in Input) (*Config, error) {
 	l.unknown()
 	l.parse()
 	l.check()
+	l.readProviders()
 	if len(l.problems) > 0 {
 		return nil, &Error{Problems: l.problems}
 	}
@@ -176,7 +177,7 @@ func (l *loader) port() {
 // programs use as well are refused only where they were written for this one, in .env.
 func (l *loader) later() {
 	const notYet = "is not supported yet"
-	for _, name := range []string{"PARLEY_PROVIDERS", "PARLEY_AUTO_TITLE"} {
+	for _, name := range []string{"PARLEY_AUTO_TITLE"} {
 		if _, from, found := l.lookup(name); found {
 			l.problemFrom(name, from, notYet)
 		}
@@ -200,7 +201,7 @@ func (l *loader) later() {
 // unknown names misspelt settings. In the environment they are only worth a warning: Kubernetes puts names such as
 // PARLEY_SERVICE_HOST there for a service called parley.
 func (l *loader) unknown() {
-	known := map[string]bool{"PARLEY_PROVIDERS": true, "PARLEY_AUTO_TITLE": true}
+	known := map[string]bool{"PARLEY_AUTO_TITLE": true}
 	for _, s := range Settings() {
 		known[s.Name] = true
 		if s.Secret {

@@ -1,6 +1,12 @@
 package config
 
-import "cmp"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
 
 // The protocols that providers speak.
 const (
@@ -8,8 +14,14 @@ const (
 	ProtocolAnthropic = "anthropic"
 )
 
-// openAIModel is what OpenAI is asked for where nobody named a model.
-const openAIModel = "gpt-4o-mini"
+var protocols = []string{ProtocolOpenAI, ProtocolAnthropic}
+
+const (
+	// openAIModel is what OpenAI is asked for where nobody named a model.
+	openAIModel = "gpt-4o-mini"
+	// builtInName is the provider that is always there.
+	builtInName = "parley"
+)
 
 // Provider is a configured endpoint of models.
 type Provider struct {
@@ -20,22 +32,102 @@ type Provider struct {
 	Key      Secret
 	// Model answers prompts that name none, if this is the default provider. Empty: the first one that it lists.
 	Model string
+	// Models, if there are any, are listed in the place of what the provider would list.
+	Models []string
+	// MaxOutputTokens bounds answers where the prompt does not and the protocol demands it; 0 is the protocol's default.
+	MaxOutputTokens int64
+	// FirstByteTimeout and IdleTimeout are for this provider; 0 is that of the settings.
+	FirstByteTimeout, IdleTimeout time.Duration
+	// PublicOnly: nothing in a private network is connected to.
+	PublicOnly bool
+	// Headers go out with every request.
+	Headers map[string]Secret
+
+	source string
 }
 
-// Providers lists the configured providers. The first one is the default: model ids that name no provider go to it.
+// Providers lists the configured providers: those of the file that PARLEY_PROVIDERS names, then OpenAI and Anthropic if
+// their own settings set them up and the file has none of that name. The first one is the default: model ids that name no provider go to it.
 func (c *Config) Providers() []Provider {
-	var list []Provider
+	list := slices.Clone(c.filed)
+	add := func(p Provider) {
+		if !slices.ContainsFunc(list, func(o Provider) bool { return o.Name == p.Name }) {
+			p.source = "settings"
+			list = append(list, p)
+		}
+	}
 	if c.OpenAIKey != "" || c.isSet(nameBaseURL) {
 		p := Provider{Name: "openai", Protocol: ProtocolOpenAI, BaseURL: c.OpenAIBaseURL.String(), Key: c.OpenAIKey, Model: c.OpenAIModel}
 		if !c.isSet(nameBaseURL) {
 			p.Model = cmp.Or(p.Model, openAIModel)
 		}
-		list = append(list, p)
+		add(p)
 	}
 	if c.AnthropicKey != "" {
-		list = append(list, Provider{
-			Name: "anthropic", Protocol: ProtocolAnthropic, BaseURL: c.AnthropicBaseURL.String(), Key: c.AnthropicKey, Model: c.AnthropicModel,
-		})
+		add(Provider{Name: "anthropic", Protocol: ProtocolAnthropic, BaseURL: c.AnthropicBaseURL.String(), Key: c.AnthropicKey, Model: c.AnthropicModel})
+	}
+	return list
+}
+
+// defaultBaseURL is where a provider of the file is that does not say.
+func defaultBaseURL(protocol string) string {
+	name := nameBaseURL
+	if protocol == ProtocolAnthropic {
+		name = nameAnthropicBaseURL
+	}
+	for _, s := range Settings() {
+		if s.Name == name {
+			return s.Default
+		}
+	}
+	return ""
+}
+
+// readProviders reads the file that PARLEY_PROVIDERS names.
+func (l *loader) readProviders() {
+	c := l.config
+	if c.ProvidersFile == "" {
+		return
+	}
+	data, err := readFile(c.ProvidersFile, maxProvidersFile)
+	if err != nil {
+		l.problem(nameProviders, "cannot be read: "+err.Error())
+		return
+	}
+	file := parseProviders(data, func(name string) (string, bool) {
+		value, _, found := l.lookup(name)
+		return value, found
+	})
+	for _, problem := range file.problems {
+		l.problemFrom(nameProviders, c.ProvidersFile, problem)
+	}
+	c.filed = file.list
+	for i := range c.filed {
+		c.filed[i].source = c.ProvidersFile
+	}
+}
+
+// effectiveProviders shows the providers for Effective, without secrets: of a base URL its query is left out, of headers the values.
+func (c *Config) effectiveProviders() []Effective {
+	var list []Effective
+	for _, p := range c.Providers() {
+		var u URL
+		_ = u.UnmarshalText([]byte(p.BaseURL))
+		u.RawQuery = ""
+		words := []string{p.Protocol, "at " + u.String()}
+		if p.Key != "" {
+			words = append(words, "key set")
+		}
+		if p.Model != "" {
+			words = append(words, "model "+p.Model)
+		}
+		if len(p.Headers) > 0 {
+			words = append(words, fmt.Sprintf("%d headers", len(p.Headers)))
+		}
+		if p.PublicOnly {
+			words = append(words, "no private network")
+		}
+		list = append(list, Effective{Name: "provider " + p.Name, Value: strings.Join(words, ", "), Source: p.source})
 	}
 	return list
 }

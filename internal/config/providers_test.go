@@ -2,8 +2,11 @@ package config_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/parley-llm/parley/internal/config"
 )
@@ -40,4 +43,130 @@ func TestAProvidersKeyShowsNowhere(t *testing.T) {
 	if p := c.Providers()[0]; p.Key != config.Secret("cAnArY") || strings.Contains(fmt.Sprintf("%v %+v %#v %v", p, p, p, c.Effective()), "cAnArY") {
 		t.Errorf("shown: %v", p)
 	}
+}
+
+const twoProviders = `{
+  "default": "local",
+  "providers": [
+    {"name": "claude", "protocol": "anthropic", "api_key_env": "CLAUDE_KEY", "max_output_tokens": 100},
+    {
+      "name": "local",
+      "protocol": "openai",
+      "base_url": "http://127.0.0.1:11434/v1?key=cAnArY",
+      "api_key": "cAnArY",
+      "models": ["small", "large"],
+      "first_byte_timeout": "10s",
+      "idle_timeout": "5s",
+      "private_network": false,
+      "headers": {"X-Team": "cAnArY"}
+    }
+  ]
+}`
+
+func TestAFileNamesProviders(t *testing.T) {
+	c := mustLoad(t, input{
+		env:    []string{"PARLEY_PROVIDERS=p.json", "OPENAI_API_KEY=k"},
+		dotEnv: "CLAUDE_KEY=sk-1",
+		files:  map[string]string{"p.json": twoProviders},
+	})
+	list := c.Providers()
+	if len(list) != 3 {
+		t.Fatalf("got %v", list)
+	}
+	if p := list[0]; p.Name != "local" || p.Key != "cAnArY" || p.Model != "small" || len(p.Models) != 2 || p.FirstByteTimeout != 10*time.Second || p.IdleTimeout != 5*time.Second || !p.PublicOnly || p.Headers["X-Team"] != "cAnArY" {
+		t.Errorf("the default comes first: %+v", p)
+	}
+	if p := list[1]; p.Name != "claude" || p.Key != "sk-1" || p.BaseURL != "https://api.anthropic.com" || p.MaxOutputTokens != 100 || p.Model != "" || p.PublicOnly {
+		t.Errorf("got %+v", p)
+	}
+	if list[2].Name != "openai" {
+		t.Errorf("what the settings set up comes behind: %+v", list[2])
+	}
+	if e := effective(t, c, "provider local"); e.Source != "p.json" || e.Value != "openai, at http://127.0.0.1:11434/v1, key set, model small, 1 headers, no private network" {
+		t.Errorf("shown as %+v", e)
+	}
+	if shown := fmt.Sprintf("%v %+v", c.Effective(), list[0].Headers); strings.Contains(shown, "cAnArY") {
+		t.Errorf("shown: %s", shown)
+	}
+}
+
+func TestAFileGoesBeforeTheSettings(t *testing.T) {
+	c := mustLoad(t, input{
+		env:   []string{"PARLEY_PROVIDERS=p.json", "OPENAI_API_KEY=k", "ANTHROPIC_API_KEY=k"},
+		files: map[string]string{"p.json": `{"providers":[{"name":"openai","protocol":"openai","base_url":"http://h/v1"}]}`},
+	})
+	if list := c.Providers(); len(list) != 2 || list[0].BaseURL != "http://h/v1" || list[0].Key != "" || list[1].Name != "anthropic" {
+		t.Errorf("got %+v", list)
+	}
+}
+
+func TestWhatIsWrongWithAFileIsNamedByItsLine(t *testing.T) {
+	const good = `"name": "a", "protocol": "openai"`
+	for _, tt := range []struct {
+		name, file string
+		want       []string
+	}{
+		{"no JSON", "{\n\"providers\": cAnArY}", []string{"line 2: the file must be one JSON object"}},
+		{"nothing", "", []string{"line 1: the file must be one JSON object"}},
+		{"a list", "[]", []string{"line 1: the file must be an object"}},
+		{"more behind it", `{"providers":[]} {}`, []string{"one JSON object"}},
+		{"an unknown field", "{\n\"provider\": []}", []string{"line 2: provider is not known here; there are default, ", "providers"}},
+		{"an unknown field of a provider", "{\"providers\": [\n{" + good + ",\n\"url\": \"cAnArY\"}]}", []string{"line 3: providers[0].url is not known here", "base_url"}},
+		{"a field that is given twice", "{\"providers\": [{" + good + ",\n\"name\": \"b\"}]}", []string{"line 2: providers[0].name is given twice"}},
+		{"another type", "{\"providers\": [{" + good + ",\n\"private_network\": \"cAnArY\"}]}", []string{"line 2: providers[0].private_network must be true or false"}},
+		{"providers that are no list", `{"providers": "cAnArY"}`, []string{"line 1: providers must be a list"}},
+		{"a provider that is no object", `{"providers": [7]}`, []string{"providers[0] must be an object"}},
+		{"no protocol", `{"providers": [{"name": "a"}]}`, []string{"providers[0].protocol must be one of openai, anthropic"}},
+		{"an unknown protocol", `{"providers": [{"name": "a", "protocol": "cAnArY"}]}`, []string{"providers[0].protocol must be one of openai, anthropic"}},
+		{"a bad name", `{"providers": [{"name": "a/b", "protocol": "openai"}]}`, []string{"providers[0].name must be a name of small letters"}},
+		{"a name that is taken", `{"providers": [{"name": "parley", "protocol": "openai"}]}`, []string{"not parley"}},
+		{"the same name", `{"providers": [{` + good + `}, {` + good + `}]}`, []string{"providers[1].name is that of another provider"}},
+		{"a bad URL", `{"providers": [{` + good + `, "base_url": "ftp://cAnArY"}]}`, []string{"providers[0].base_url must be an http or https URL"}},
+		{"two keys", `{"providers": [{` + good + `, "api_key": "cAnArY", "api_key_env": "X"}]}`, []string{"one of api_key, api_key_file and api_key_env"}},
+		{"a key that is not set", `{"providers": [{` + good + `, "api_key_env": "X"}]}`, []string{"api_key_env names a variable that is not set"}},
+		{"a key's file that is missing", `{"providers": [{` + good + `, "api_key_file": "missing"}]}`, []string{"api_key_file cannot be read"}},
+		{"a key of two words", `{"providers": [{` + good + `, "api_key": "cAnArY x"}]}`, []string{"without spaces"}},
+		{"an empty model", `{"providers": [{` + good + `, "models": ["x", ""]}]}`, []string{"providers[0].models[1] must be the name of a model"}},
+		{"a bad duration", `{"providers": [{` + good + `, "idle_timeout": "cAnArY"}]}`, []string{"idle_timeout must be a duration from 1ms to 24h"}},
+		{"a limit of nothing", `{"providers": [{"name": "a", "protocol": "anthropic", "max_output_tokens": 0}]}`, []string{"max_output_tokens must be a whole number from 1"}},
+		{"a limit that is a fraction", `{"providers": [{"name": "a", "protocol": "anthropic", "max_output_tokens": 1.5}]}`, []string{"max_output_tokens must be a whole number from 1"}},
+		{"a limit where the protocol wants none", `{"providers": [{` + good + `, "max_output_tokens": 5}]}`, []string{"max_output_tokens is for the protocol anthropic"}},
+		{"a header that a request is made of", `{"providers": [{` + good + `, "headers": {"content-length": "7"}}]}`, []string{"headers must be named", "Content-Length"}},
+		{"a header of two lines", `{"providers": [{` + good + `, "headers": {"x": "cAnArY\ny"}}]}`, []string{"headers.x must be visible ASCII"}},
+		{"a default that does not exist", "{\n\"default\": \"cAnArY\", \"providers\": [{" + good + "}]}", []string{"line 2: default must be the name of a provider in the file"}},
+		{"two things at once", `{"x": 1, "providers": [{"y": 1, ` + good + `}]}`, []string{"x is not known", "providers[0].y is not known"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := load(t, input{env: []string{"PARLEY_PROVIDERS=p.json"}, files: map[string]string{"p.json": tt.file}})
+			if err == nil || strings.Contains(err.Error(), "cAnArY") {
+				t.Fatalf("error = %v", err)
+			}
+			for _, want := range append(tt.want, "PARLEY_PROVIDERS (p.json): line ") {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q is missing in:\n%v", want, err)
+				}
+			}
+		})
+	}
+}
+
+func FuzzAProvidersFileIsTakenOrRefused(f *testing.F) {
+	f.Add(twoProviders)
+	f.Add(`{"providers":[{"headers":{"a":[]}},[],{"models":{}}],"default":null}`)
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text string) {
+		path := filepath.Join(dir, "p.json")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := config.Load(config.Input{Environ: []string{"PARLEY_PROVIDERS=" + path, "CLAUDE_KEY=k"}, Dir: dir})
+		if err != nil {
+			return
+		}
+		for _, p := range c.Providers() {
+			if p.Name == "" || p.BaseURL == "" || p.Protocol == "" {
+				t.Errorf("%q passed with %+v", text, p)
+			}
+		}
+	})
 }

@@ -40,6 +40,9 @@ type Config struct {
 	// FirstByteTimeout runs from the start of a call to the first byte of the answer's body, IdleTimeout from
 	// one byte to the next.
 	FirstByteTimeout, IdleTimeout time.Duration
+	// PublicOnly refuses to connect to addresses of private networks and of this machine. It holds for the connections of
+	// NewTransport; where a proxy is used, that is what is connected to.
+	PublicOnly bool
 	// Transport carries the calls; nil stands for NewTransport(). It must not follow redirects.
 	Transport http.RoundTripper
 }
@@ -93,7 +96,11 @@ func New(cfg *Config, path, what string) (*Client, error) {
 		c.given[http.CanonicalHeaderKey(name)] = true
 	}
 	if c.transport == nil {
-		c.transport = NewTransport()
+		transport := NewTransport()
+		if cfg.PublicOnly {
+			transport.DialContext = dialer(publicOnly).DialContext
+		}
+		c.transport = transport
 	}
 	return c, nil
 }

@@ -275,6 +275,8 @@ func (x *Exchange) unanswered(err error) *llm.Error {
 		e.Detail = x.client.detail(err.Error())
 	case timeout != nil && timeout.Timeout():
 		e.Fault = fault.Wrap(err, fault.Timeout, "upstream_timeout", "The model's provider could not be reached in time.")
+	case errors.Is(err, errPrivate):
+		e.Fault = fault.Wrap(err, fault.Upstream, "upstream_failed", "The model's provider is in a private network, where it is not allowed to be.")
 	case certificate != nil:
 		e.Fault = fault.Wrap(err, fault.Upstream, "upstream_failed", "The certificate of the model's provider is not valid for it, or not trusted.")
 	default:

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -21,7 +22,7 @@ func TestABodyThatIsSentAgainIsWhole(t *testing.T) {
 	if err := req.Body.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := req.Body.Read(make([]byte, 1)); n != 0 || err != io.EOF { //nolint:errorlint // io.Reader says so
+	if n, err := req.Body.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
 		t.Errorf("after its end: %d, %v", n, err)
 	}
 	if second, err := io.ReadAll(again); err != nil || string(second) != "hello" {

@@ -1,8 +1,11 @@
 package upstream
 
 import (
+	"errors"
 	"net"
 	"net/http"
+	"net/netip"
+	"syscall"
 	"time"
 )
 
@@ -15,10 +18,9 @@ const (
 // NewTransport makes the transport of a Client: it honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY, trusts the system's
 // certificate authorities (and SSL_CERT_FILE), gives up connecting and TLS after 5 seconds each, and keeps connections open.
 func NewTransport() *http.Transport {
-	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            dialer.DialContext,
+		DialContext:            dialer(nil).DialContext,
 		TLSHandshakeTimeout:    connectTimeout,
 		ForceAttemptHTTP2:      true,
 		MaxIdleConns:           poolSize,
@@ -30,4 +32,26 @@ func NewTransport() *http.Transport {
 		// A connection whose other end has vanished is found by pings; otherwise its calls would wait for the first byte.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 	}
+}
+
+func dialer(control func(network, address string, c syscall.RawConn) error) *net.Dialer {
+	return &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second, Control: control}
+}
+
+var errPrivate = errors.New("the address is in a private network, which this provider may not be in")
+
+// sharedSpace is what carriers number their customers with (RFC 6598); netip knows it by no name.
+var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
+
+// publicOnly looks at the address that a name has led to, right before it is connected to: a name may lead elsewhere later.
+func publicOnly(_, address string, _ syscall.RawConn) error {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return errPrivate
+	}
+	ip := at.Addr().Unmap()
+	if !ip.IsGlobalUnicast() || ip.IsPrivate() || sharedSpace.Contains(ip) {
+		return errPrivate
+	}
+	return nil
 }
