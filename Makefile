@@ -68,8 +68,13 @@ generate: ## make the generated files anew
 	cd internal/catalog/generate && $(GO) run . ../models.tsv
 	$(GO) test ./internal/config -run TestTheDocumentationListsEverySetting -update
 	$(GO) test ./internal/server -run TestTheOpenAPIFileIsUpToDate -update
+	$(GO) test ./cmd/parley -run TestTheManualIsUpToDate -update
 
 # The tests compare the generated documents with the code; this is the rest.
+.PHONY: man
+man: build ## write the man pages to man/, or DIR
+	@./bin/parley man $(or $(DIR),man)
+
 .PHONY: generated
 generated:
 	$(GO) mod tidy -diff
@@ -96,4 +101,4 @@ schemathesis: ## hold the server against its OpenAPI file for DURATION seconds; 
 
 .PHONY: clean
 clean: ## remove what was built, never data
-	rm -rf bin $(COVERAGE)
+	rm -rf bin man $(COVERAGE)

@@ -21,6 +21,7 @@ const module = "github.com/parley-llm/parley"
 // is not here fails the test. Test files are free.
 var imports = map[string][]string{
 	"api":                {"sse"},
+	"internal/terminal":  {"api"},
 	"internal/fault":     {},
 	"internal/llm":       {"fault"},
 	"internal/pii":       {},
@@ -50,6 +51,7 @@ var outside = map[string][]string{
 	"github.com/caarlos0/env":       {"internal/config"},
 	"github.com/joho/godotenv":      {"internal/config"},
 	"github.com/spf13/cobra":        {"cmd/parley"},
+	"github.com/spf13/pflag":        {"cmd/parley"},
 	"github.com/lmittmann/tint":     {"cmd/parley"},
 	"github.com/danielgtaylor/huma": {"internal/server"},
 	"github.com/prometheus":         {"internal/server"},
@@ -57,6 +59,7 @@ var outside = map[string][]string{
 	"github.com/tiktoken-go":        {"internal/tokens"},
 	"modernc.org/sqlite":            {"internal/sqlite"},
 	"zombiezen.com/go/sqlite":       {"internal/sqlite"},
+	"golang.org/x/term":             {"internal/terminal"},
 	"golang.org/x/text":             {"internal/search"},
 	"golang.org/x/sys":              {"internal/sqlite", "cmd/parley", "bench"},
 }

@@ -3,21 +3,16 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/parley-llm/parley/internal/audit"
 	"github.com/parley-llm/parley/internal/sqlite"
 )
-
-// quiet is how long a verification runs before it says how far it is.
-const quiet = 2 * time.Second
 
 var errFindings = errors.New("the audit log does not verify")
 
@@ -28,33 +23,47 @@ func auditCommand(environ []string) *cobra.Command {
 		Example: "  parley audit verify",
 		Args:    knownCommand,
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("what about the audit log? There is: verify")}
+			return usageError{errors.New("what about the audit log? There is: verify, export")}
 		},
 	}
-	cmd.AddCommand(verifyCommand(environ))
+	cmd.AddCommand(verifyCommand(environ), exportCommand(environ))
 	return cmd
 }
 
 func verifyCommand(environ []string) *cobra.Command {
-	var asJSON bool
-	var store string
+	var asJSON, isRange bool
+	var export string
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Check that nobody has altered the audit log",
 		Long: `Reads the audit log from its first record to its last and checks every hash, the order, that nothing is missing, that the
 texts are those that were recorded, and that each call to a model has one intent and one outcome. The server may
-run meanwhile or be gone. It exits with 0 if all is well and with 1 on any finding.`,
-		Example: "  parley audit verify\n  parley audit verify --json\n  parley audit verify --store backup/parley.db",
+run meanwhile or be gone. With --export it does the same with a file that "parley audit export" or GET /api/audit/export has
+written, on any machine; a file that was changed in any byte does not verify. It exits with 0 if all is well and with 1 on
+any finding.`,
+		Example: "  parley audit verify\n  parley audit verify --json\n  parley audit verify --store backup/parley.db\n  parley audit verify --export audit.jsonl\n  parley audit verify --export may.jsonl --range",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			path, err := verifyPath(cmd, environ, store)
+			if export != "" {
+				report, err := verifyExport(cmd, export, isRange)
+				if err != nil {
+					return err
+				}
+				return printReport(cmd, report, asJSON)
+			}
+			if isRange {
+				return usageError{errors.New("--range is for an export: name it with --export")}
+			}
+			path, err := verifyPath(cmd, environ)
 			if err != nil {
 				return err
 			}
 			if err := mustExist(path); err != nil {
 				return err
 			}
-			report, err := sqlite.VerifyAudit(cmd.Context(), path, progress(cmd.ErrOrStderr(), time.Now))
+			m := newMeter(cmd.ErrOrStderr(), "verified", "records")
+			report, err := sqlite.VerifyAudit(cmd.Context(), path, func(n int64) { m.at(n, 0) })
+			m.end()
 			if err != nil {
 				return fmt.Errorf("verifying %s: %w", path, err)
 			}
@@ -62,14 +71,15 @@ run meanwhile or be gone. It exits with 0 if all is well and with 1 on any findi
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
-	cmd.Flags().String("data", "", "directory of the database (PARLEY_DATA)")
-	cmd.Flags().StringVar(&store, "store", "", "database file, if not that of the settings (PARLEY_STORE, PARLEY_DATA)")
+	cmd.Flags().StringVar(&export, "export", "", "verify this `file` of an export instead of a database; - is the standard input")
+	cmd.Flags().BoolVar(&isRange, "range", false, "the export is of a range of time: chains may begin late and end early in it")
+	addStoreSettings(cmd)
 	return cmd
 }
 
-// verifyPath is the file to verify. A file that was named needs no settings: the log may be a copy on another machine.
-func verifyPath(cmd *cobra.Command, environ []string, store string) (string, error) {
-	if store != "" && !strings.Contains(store, ":") {
+// verifyPath is the database to read. A file that was named needs no settings: the log may be a copy on another machine.
+func verifyPath(cmd *cobra.Command, environ []string) (string, error) {
+	if store := cmd.Flags().Lookup("store").Value.String(); store != "" && !strings.Contains(store, ":") {
 		return store, nil
 	}
 	cfg, err := settings(cmd, environ)
@@ -91,17 +101,6 @@ func mustExist(path string) error {
 	return fmt.Errorf(`there is no database at %s
 Run it in the directory that the server runs in, or name the server's data directory by --data (PARLEY_DATA) or the file by --store.
 A server that has never run has no audit log`, path)
-}
-
-// progress says from time to time how far a long verification is.
-func progress(w io.Writer, now func() time.Time) func(records int64) {
-	last := now()
-	return func(records int64) {
-		if t := now(); t.Sub(last) >= quiet {
-			last = t
-			_, _ = fmt.Fprintf(w, "%d records verified\n", records)
-		}
-	}
 }
 
 func printReport(cmd *cobra.Command, report audit.Report, asJSON bool) error {

@@ -82,7 +82,8 @@ Without a command it serves. Every setting is a flag, an environment variable, o
 	serve := serveCommand(environ)
 	root.RunE = serve.RunE
 	addSettings(root)
-	root.AddCommand(serve, versionCommand(), configCommand(environ), healthcheckCommand(environ), auditCommand(environ))
+	root.AddCommand(serve, versionCommand(), configCommand(environ), healthcheckCommand(environ), auditCommand(environ),
+		chatCommand(environ), migrateCommand(environ), doctorCommand(environ), compactCommand(environ), manCommand())
 	root.SetHelpCommand(helpCommand(root))
 	return root
 }

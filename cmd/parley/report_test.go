@@ -42,16 +42,31 @@ func TestAReportWithAFindingIsPrintedAndFails(t *testing.T) {
 	}
 }
 
-func TestProgressIsToldOnlyOfLongRuns(t *testing.T) {
+func TestAMeterShowsOnATerminalWhatTakesLong(t *testing.T) {
 	var out bytes.Buffer
 	clock := time.Unix(0, 0)
-	told := progress(&out, func() time.Time { return clock })
-	for n := range int64(50) {
-		told(n * 1000)
+	m := &meter{w: &out, now: func() time.Time { return clock }, what: "verified", unit: "records", began: clock}
+	for n := range int64(25) {
+		m.at(n*1000, 0)
 		clock = clock.Add(100 * time.Millisecond)
 	}
-	if out.String() != "20000 records verified\n40000 records verified\n" {
-		t.Errorf("told %q", &out)
+	m.end()
+	if want := clearLine + "verified 20000 records, 2 s" + clearLine + "verified 22000 records, 2 s" + clearLine + "verified 24000 records, 2 s" + clearLine; out.String() != want {
+		t.Errorf("shown %q", &out)
+	}
+	out.Reset()
+	clock = clock.Add(time.Second)
+	m.at(30, 40)
+	if want := clearLine + "verified [##################      ]  75 %, 3 s"; out.String() != want {
+		t.Errorf("shown %q", &out)
+	}
+	// What is no terminal gets nothing.
+	out.Reset()
+	m = newMeter(&out, "x", "y")
+	m.began = m.began.Add(-time.Hour)
+	m.at(1, 2)
+	if err := m.watch(func() error { return errBroken }); !errors.Is(err, errBroken) || out.Len() > 0 {
+		t.Errorf("%v, shown %q", err, &out)
 	}
 }
 

@@ -51,14 +51,17 @@ func TestWrongUsageExitsWith2AndSaysWhy(t *testing.T) {
 	}{
 		{"srve", []string{`no command "srve"`, `"serve"`, "parley --help"}},
 		{"keys", []string{`no command "keys"`}},
-		{"chat", []string{`no command "chat"`}},
 		{"import x", []string{`no command "import"`}},
-		{"doctor", []string{`no command "doctor"`}},
 		{"backup x", []string{`no command "backup"`}},
-		{"compact", []string{`no command "compact"`}},
-		{"migrate", []string{`no command "migrate"`}},
-		{"audit export", []string{`no command "export"`, "parley audit --help"}},
 		{"audit", []string{"verify"}},
+		{"audit export --from yesterday", []string{"--from", "2026-05-04"}},
+		{"audit verify --range", []string{"--export"}},
+		{"chat", []string{"no question"}},
+		{"chat --addr nonsense x", []string{"PARLEY_ADDR (flag)"}},
+		{"man", []string{"directory"}},
+		{"migrate now", []string{"unexpected argument"}},
+		{"compact now", []string{"unexpected argument"}},
+		{"doctor now", []string{"unexpected argument"}},
 		{"help nothing", []string{`no command "nothing"`}},
 		{"help audit nothing", []string{`no command "nothing"`}},
 		{"serve now", []string{`unexpected argument "now"`, "parley serve --help"}},
@@ -87,7 +90,7 @@ func TestWrongUsageExitsWith2AndSaysWhy(t *testing.T) {
 }
 
 func TestEveryCommandHasHelpWithExamples(t *testing.T) {
-	for _, args := range []string{"--help", "serve --help", "version --help", "config --help", "healthcheck --help", "audit --help", "audit verify --help", "help serve", "help audit verify", "help"} {
+	for _, args := range []string{"--help", "serve --help", "version --help", "config --help", "healthcheck --help", "audit --help", "audit verify --help", "audit export --help", "chat --help", "migrate --help", "doctor --help", "compact --help", "man --help", "help serve", "help audit verify", "help"} {
 		t.Run(args, func(t *testing.T) {
 			r := parley(t, nil, strings.Fields(args)...)
 			r.expect(t, exitOK)

@@ -72,6 +72,14 @@ func (c *Config) Keys() (Keys, error) {
 	return NewKeys(secret)
 }
 
+// SecretKeyPath is the file that holds the secret key, or empty where PARLEY_SECRET_KEY does.
+func (c *Config) SecretKeyPath() string {
+	if c.SecretKey != "" {
+		return ""
+	}
+	return filepath.Join(c.Data, secretKeyFile)
+}
+
 func loadSecretKey(path string) (Secret, error) {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
