@@ -33,7 +33,7 @@ type ParamsPatch struct {
 
 // NewConversation asks for a conversation. Everything in it may be left out.
 type NewConversation struct {
-	Title        string            `json:"title,omitempty" maxLength:"256" doc:"Left out, it becomes the start of the first user message." example:"Trip to Lisbon"`
+	Title        string            `json:"title,omitempty" maxLength:"256" doc:"Left out, it becomes the start of the first user message, or, where the server has a model asked, what that makes of the first turn." example:"Trip to Lisbon"`
 	User         string            `json:"user,omitempty" maxLength:"128" doc:"Your own id of the person you serve; the audit log holds only a keyed pseudonym of it."`
 	Model        string            `json:"model,omitempty" maxLength:"256" doc:"The model of this conversation's prompts; left out, the server's default." example:"gpt-4o-mini"`
 	Instructions string            `json:"instructions,omitempty" doc:"What the model is told ahead of everything else." example:"Answer in one sentence."`

@@ -68,6 +68,7 @@ func open(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *app, er
 		NewID:               newID,
 		Pseudonym:           keys.Pseudonym,
 		ContextMessages:     cfg.ContextMessages,
+		ModelTitles:         cfg.AutoTitle == config.TitleByModel,
 		AuditMaxChars:       cfg.AuditMaxChars,
 		UpstreamTimeout:     cfg.UpstreamTimeout,
 		UpstreamConcurrency: cfg.UpstreamConcurrency,

@@ -86,12 +86,13 @@ func quote(s string) json.RawMessage {
 }
 
 // titleOf is the title that a conversation takes from items: the start of the first user message, on one line.
-func titleOf(items []Item) string {
+func titleOf(items []Item) string { return cutTitle(firstUserText(items)) }
+
+func firstUserText(items []Item) string {
 	for i := range items {
-		if items[i].Type != llm.TypeMessage || items[i].Role != llm.User {
-			continue
+		if items[i].Type == llm.TypeMessage && items[i].Role == llm.User {
+			return contentText(items[i].Content)
 		}
-		return cutTitle(contentText(items[i].Content))
 	}
 	return ""
 }

@@ -25,9 +25,11 @@ const (
 // Conversation is an ordered, append-mostly list of items with settings that hold for all its turns.
 // Empty Title, User, Model and Instructions mean that none was set.
 type Conversation struct {
-	ID           string
-	Owner        string
-	Title        string
+	ID    string
+	Owner string
+	Title string
+	// TitleSet: somebody has chosen the title, or a model has been asked for it, and it is not replaced by itself any more.
+	TitleSet     bool
 	User         string
 	Model        string
 	Instructions string
@@ -44,6 +46,9 @@ type Conversation struct {
 	// ActiveResponse is the id of the response that holds the conversation's lock, or empty.
 	ActiveResponse string
 }
+
+// SetTitle gives the conversation a title that somebody has chosen; the empty one leaves it to be chosen.
+func (c *Conversation) SetTitle(title string) { c.Title, c.TitleSet = title, title != "" }
 
 // Fork says where a conversation was copied from, and which item of that one was the last; empty where there was none.
 type Fork struct {

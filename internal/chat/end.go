@@ -44,6 +44,9 @@ func (s *Service) end(ctx context.Context, run *Run, t *turn, r *reply, res *res
 		status = outcomeNotSent
 	}
 	e := &Ending{Response: final, Outcome: s.outcome(t, final.Attempts, status, res)}
+	if t.aside && final.Status == Completed {
+		e.Title = modelTitle(contentOf(final.Output))
+	}
 	if err := s.store(context.WithoutCancel(ctx), e, endPatience); err != nil {
 		f = fault.Wrap(err, fault.Unavailable, CodeStoreUnavailable, "The answer could not be stored.")
 		s.Log.Error("a response could not be ended; trying on", "response_id", final.ID, "error", err)

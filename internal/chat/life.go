@@ -37,12 +37,17 @@ func (s *Service) Drain(ctx context.Context) {
 	}
 }
 
-// drain refuses new prompts and returns a channel that closes when none runs.
+// drain refuses new prompts, gives up on titles, and returns a channel that closes when nothing runs.
 func (s *Service) drain() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.draining = true
 	s.idle = make(chan struct{})
+	for _, run := range s.runs {
+		if run.aside {
+			run.cancel(errShutdown)
+		}
+	}
 	if s.admitted == 0 {
 		close(s.idle)
 	}

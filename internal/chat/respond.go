@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +42,10 @@ type turn struct {
 	response Response
 	intent   audit.Record
 	seq      int64 // of the first output item
+	// question is what a title is made from after the turn; empty where none is to be made.
+	question string
+	// aside: this is no turn of the conversation but the making of its title.
+	aside bool
 }
 
 // Respond begins a response and returns it running. When Respond returns without an error the question is stored, the
@@ -63,7 +68,12 @@ func (s *Service) Respond(ctx context.Context, req Request) (*Run, error) {
 		&ResponseEvent{Name: EventCreated, Response: t.response},
 		&ResponseEvent{Name: EventInProgress, Response: t.response},
 	)
-	go s.execute(runCtx, run, t)
+	go func() {
+		s.execute(runCtx, run, t)
+		if t.question != "" && run.Response().Status == Completed {
+			s.entitle(context.WithoutCancel(runCtx), t, contentOf(run.Response().Output))
+		}
+	}()
 	return run, nil
 }
 
@@ -172,9 +182,16 @@ func (s *Service) prepare(ctx context.Context, req *Request, c *Conversation, hi
 	}
 	for i := range req.Input {
 		req.Input[i].ResponseID = t.response.ID
-		t.response.Input = append(t.response.Input, req.Input[i].ID)
+		id := req.Input[i].ID
+		if req.Regenerate {
+			id = strings.Clone(id)
+		}
+		t.response.Input = append(t.response.Input, id)
 	}
 	t.intent = s.intent(t, c, masked, len(history)+len(req.Input))
+	if s.ModelTitles && !c.TitleSet && !slices.ContainsFunc(history, func(it Item) bool { return it.Output }) {
+		t.question = cmp.Or(firstUserText(history), firstUserText(req.Input))
+	}
 	return t, nil
 }
 
@@ -221,7 +238,7 @@ func (s *Service) enter(run *Run) {
 		s.runs = map[string]*Run{}
 	}
 	s.runs[run.response.ID] = run
-	if s.stopping {
+	if s.stopping || run.aside && s.draining {
 		run.cancel(errShutdown)
 	}
 }

@@ -11,7 +11,9 @@ import (
 // Events are numbered from 0; event n is the n-th that was ever published. The last one is published after the
 // transaction that ended the response has committed.
 type Run struct {
-	owner  string
+	owner string
+	// aside: nobody waits for it.
+	aside  bool
 	cancel context.CancelCauseFunc
 
 	mu       sync.Mutex

@@ -40,6 +40,8 @@ type Service struct {
 	Pseudonym func(user string) string
 	// ContextMessages is how many stored messages a prompt carries; 0 is all.
 	ContextMessages int
+	// ModelTitles has a model asked for a title after the first completed turn of a conversation to which nobody has given one.
+	ModelTitles bool
 	// AuditMaxChars is how much of a masked text the audit log keeps, in code points; 0 is none.
 	AuditMaxChars int
 	// UpstreamTimeout bounds one response, all its attempts included.
@@ -72,6 +74,7 @@ func (s *Service) CreateConversation(ctx context.Context, caller Caller, c Conve
 	now := s.now()
 	c.ID, c.Owner = s.NewID(PrefixConversation), caller.Owner
 	c.CreatedAt, c.UpdatedAt = now, now
+	c.SetTitle(c.Title)
 	if c.Title == "" {
 		c.Title = titleOf(items)
 	}
@@ -89,7 +92,8 @@ func (s *Service) CreateConversation(ctx context.Context, caller Caller, c Conve
 // empty title is the source's.
 func (s *Service) ForkConversation(ctx context.Context, caller Caller, id, after, title string) (Conversation, error) {
 	now := s.now()
-	c := Conversation{ID: s.NewID(PrefixConversation), Title: title, CreatedAt: now, UpdatedAt: now}
+	c := Conversation{ID: s.NewID(PrefixConversation), CreatedAt: now, UpdatedAt: now}
+	c.SetTitle(title)
 	if err := c.validate(); err != nil {
 		return Conversation{}, err
 	}

@@ -71,6 +71,8 @@ type Ending struct {
 	// Response in its terminal state, with its Output; End sets the items' Seq. Its Usage is added to the conversation's.
 	Response Response
 	Outcome  audit.Record
+	// Title, if any, is for the conversation of a response that Store.BeginAside has begun; one that was set meanwhile stays.
+	Title string
 }
 
 // Store keeps conversations, items, responses and the audit records that belong to their changes.
@@ -91,7 +93,7 @@ type Store interface {
 	Conversations(ctx context.Context, owner string, q Query) (List[Hit], error)
 	// UpdateConversation reads, applies change, writes with Version + 1, and returns the result. change may run more
 	// than once and must have no side effects; an error from it is returned as it is and nothing is written. It may set
-	// Title, Model, Instructions, Params, Metadata and UpdatedAt. version 0 matches any; another one that is no longer
+	// Title, TitleSet, Model, Instructions, Params, Metadata and UpdatedAt. version 0 matches any; another one that is no longer
 	// current is a Precondition, version_mismatch. It works while a response runs.
 	UpdateConversation(ctx context.Context, owner, id string, version int64, change func(*Conversation) error, recs ...audit.Record) (Conversation, error)
 	// DeleteConversation makes a conversation, its items and its responses unreachable at once, and removes them from
@@ -102,7 +104,7 @@ type Store interface {
 	// empty after is all. Of a conversation on which a response runs it copies what was there ahead of that turn; an after
 	// within the turn is a Conflict, conversation_locked.
 	//
-	// c comes with ID, CreatedAt and UpdatedAt, and with a Title if it is not to have the source's. User, Model, Instructions, Params and
+	// c comes with ID, CreatedAt and UpdatedAt, and with Title and TitleSet if it is not to have the source's. User, Model, Instructions, Params and
 	// Metadata are the source's, Usage is zero, ForkedFrom names the source and the last item that was copied, if any. The items
 	// keep everything but their ConversationID and Seq, which counts from 1: an item's id is unique in its conversation only.
 	//
@@ -138,6 +140,9 @@ type Store interface {
 	// Begin starts a turn in one transaction: the conversation's lock, the input items, the response, the audit intent.
 	// A lock that is held: Conflict, conversation_locked. A conversation that has changed: ErrStale.
 	Begin(ctx context.Context, owner string, t *Turn) error
+	// BeginAside begins a response that is no turn of its conversation: it has no items, holds no lock, changes nothing, and Responses
+	// does not list it. The audit intent is written with it. End writes its Usage with the response alone, and of its Output nothing.
+	BeginAside(ctx context.Context, owner string, r *Response, intent audit.Record) error
 	// NextAttempt records in one transaction how an attempt ended and the intent of the next one; attempt is the next one's number.
 	NextAttempt(ctx context.Context, owner, responseID string, attempt int, recs ...audit.Record) error
 	// End ends a response in one transaction: output items, terminal status, usage, audit outcome, lock released. If the

@@ -31,6 +31,7 @@ type Config struct {
 	ProvidersFile            string        `env:"PARLEY_PROVIDERS" help:"JSON file of further providers; see docs/providers.md"`
 	Model                    string        `env:"PARLEY_MODEL" help:"model of prompts that name none: that of the default provider, which is the first one configured; parley/echo where there is none"`
 	ContextMessages          int           `env:"PARLEY_CONTEXT_MESSAGES" envDefault:"0" min:"0" max:"1000000" help:"how many stored messages a prompt carries; 0 is all"`
+	AutoTitle                string        `env:"PARLEY_AUTO_TITLE" envDefault:"start" oneof:"start model" help:"title of a conversation that was given none: start of its first message, or one that the model is asked for after the first answer"`
 	AuditMaxChars            int           `env:"PARLEY_AUDIT_MAX_CHARS" envDefault:"2000" min:"0" max:"1000000" help:"how many characters of a masked text the audit log keeps; 0 is none"`
 	MaxBody                  Size          `env:"PARLEY_MAX_BODY" envDefault:"8MiB" min:"1KiB" max:"64MiB" help:"largest request body"`
 	UpstreamFirstByteTimeout time.Duration `env:"PARLEY_UPSTREAM_FIRST_BYTE_TIMEOUT" envDefault:"300s" min:"1ms" max:"24h" help:"how long to wait for a model's first byte"`
@@ -56,6 +57,9 @@ type Config struct {
 
 // SourceDefault is the source of a value that nobody has set.
 const SourceDefault = "default"
+
+// TitleByModel is the AutoTitle that has a model asked.
+const TitleByModel = "model"
 
 // Names of the settings that need more than their tags say.
 const (

@@ -177,11 +177,6 @@ func (l *loader) port() {
 // programs use as well are refused only where they were written for this one, in .env.
 func (l *loader) later() {
 	const notYet = "is not supported yet"
-	for _, name := range []string{"PARLEY_AUTO_TITLE"} {
-		if _, from, found := l.lookup(name); found {
-			l.problemFrom(name, from, notYet)
-		}
-	}
 	if strings.HasPrefix(l.config.raw[nameStore], "mongodb") {
 		l.problem(nameStore, "MongoDB "+notYet+"; use sqlite:FILE")
 	}
@@ -201,7 +196,7 @@ func (l *loader) later() {
 // unknown names misspelt settings. In the environment they are only worth a warning: Kubernetes puts names such as
 // PARLEY_SERVICE_HOST there for a service called parley.
 func (l *loader) unknown() {
-	known := map[string]bool{"PARLEY_AUTO_TITLE": true}
+	known := map[string]bool{}
 	for _, s := range Settings() {
 		known[s.Name] = true
 		if s.Secret {

@@ -126,6 +126,11 @@ processes: give secrets by the environment or by a file, that is by the name wit
 	b.WriteString(`
 ` + "`PORT`" + ` changes the port where ` + "`PARLEY_ADDR`" + ` is not set. ` + "`HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`" + ` hold for calls to models;
 ` + "`NO_COLOR`" + ` takes the colours from log lines on a terminal.
+
+With ` + "`PARLEY_AUTO_TITLE=model`" + ` the start of the first message stands at once, and the model of the first completed turn is then asked for a
+title, in the background, with at most 2,000 characters each of the question and the answer. It may use 256 tokens and 30 seconds; the call has
+its own response id and its own pair of audit records, and its tokens do not count as the conversation's. Nothing waits for it, and a title that
+somebody has given is never replaced. It is left out when half of ` + "`PARLEY_UPSTREAM_CONCURRENCY`" + ` is taken and when the server stops.
 `)
 	return b.String()
 }

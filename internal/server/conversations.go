@@ -146,7 +146,9 @@ func (s *server) patchConversation(ctx context.Context, in *patchConversationInp
 		return s.unchangedConversation(ctx, in.ConversationID, in.IfMatch.IfMatch)
 	}
 	return s.updateConversation(ctx, in.ConversationID, in.IfMatch.IfMatch, func(c *chat.Conversation) {
-		c.Title = patch(c.Title, p.Title)
+		if p.Title.Set {
+			c.SetTitle(p.Title.Value)
+		}
 		c.Model = patch(c.Model, p.Model)
 		c.Instructions = patch(c.Instructions, p.Instructions)
 		if p.Params.Set {
@@ -177,7 +179,8 @@ type replaceConversationInput struct {
 func (s *server) replaceConversation(ctx context.Context, in *replaceConversationInput) (*answer, error) {
 	b := &in.Body
 	return s.updateConversation(ctx, in.ConversationID, in.IfMatch.IfMatch, func(c *chat.Conversation) {
-		c.Title, c.Model, c.Instructions, c.Params, c.Metadata = b.Title, b.Model, b.Instructions, params(b.Params), b.Metadata
+		c.SetTitle(b.Title)
+		c.Model, c.Instructions, c.Params, c.Metadata = b.Model, b.Instructions, params(b.Params), b.Metadata
 	})
 }
 

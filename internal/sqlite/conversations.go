@@ -11,7 +11,7 @@ import (
 )
 
 const conversationColumns = `num, id, owner, created_at, updated_at, version, next_seq, message_count, usage,
-  has_settings, active_response, title, user, model, forked_conversation, forked_item`
+  has_settings, active_response, title, title_set, user, model, forked_conversation, forked_item`
 
 const (
 	selectConversation = `SELECT ` + conversationColumns + ` FROM conversations WHERE id = ? AND owner = ?`
@@ -24,8 +24,8 @@ const (
 	selectConversationKey = `SELECT updated_at, num FROM conversations WHERE id = ? AND owner = ?`
 
 	insertConversation = `INSERT INTO conversations (num, id, owner, created_at, updated_at, version, next_seq, message_count, usage,
-  has_settings, title, user, model, forked_conversation, forked_item) VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	updateConversation = `UPDATE conversations SET updated_at = ?, title = ?, model = ?, has_settings = ?, version = version + 1
+  has_settings, title, title_set, user, model, forked_conversation, forked_item) VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	updateConversation = `UPDATE conversations SET updated_at = ?, title = ?, title_set = ?, model = ?, has_settings = ?, version = version + 1
   WHERE num = ? AND version = ?`
 	deleteConversation = `DELETE FROM conversations WHERE num = ?`
 
@@ -63,7 +63,7 @@ func scanConversation(s *stmt, a *arena, c *conversationRow) error {
 		c.Usage = *usage
 	}
 	c.hasSettings = s.getBool()
-	c.ActiveResponse, c.Title, c.User, c.Model = s.getText(a), s.getText(a), s.getText(a), s.getText(a)
+	c.ActiveResponse, c.Title, c.TitleSet, c.User, c.Model = s.getText(a), s.getText(a), s.getBool(), s.getText(a), s.getText(a)
 	if from, item := s.getText(a), s.getText(a); from != "" {
 		c.ForkedFrom = &chat.Fork{ConversationID: from, ItemID: item}
 	}
@@ -130,7 +130,7 @@ func (t *tx) insertConversation(owner string, c *chat.Conversation, num, count i
 		s.int(num)
 	}
 	s.text(c.ID).text(owner).ms(c.CreatedAt).ms(c.UpdatedAt).int(count + 1).int(count).
-		total(c.Usage).bool(set.any()).text(c.Title).opt(c.User).opt(c.Model)
+		total(c.Usage).bool(set.any()).text(c.Title).bool(c.TitleSet).opt(c.User).opt(c.Model)
 	if f := c.ForkedFrom; f != nil {
 		s.text(f.ConversationID).opt(f.ItemID)
 	} else {
@@ -246,7 +246,7 @@ func (s *Store) UpdateConversation(ctx context.Context, owner, id string, versio
 			return chat.Conversation{}, err
 		}
 		next := row.Conversation
-		next.Title, next.Model, next.Instructions = changed.Title, changed.Model, changed.Instructions
+		next.Title, next.TitleSet, next.Model, next.Instructions = changed.Title, changed.TitleSet, changed.Model, changed.Instructions
 		next.Params, next.Metadata, next.UpdatedAt = changed.Params, changed.Metadata, kept(changed.UpdatedAt)
 		set, err := encodeSettings(&next)
 		if err != nil {
@@ -264,7 +264,7 @@ func (s *Store) UpdateConversation(ctx context.Context, owner, id string, versio
 }
 
 func (t *tx) updateConversation(row *conversationRow, next *chat.Conversation, set *settings, recs []audit.Record) error {
-	s := t.prepare(updateConversation).ms(next.UpdatedAt).text(next.Title).opt(next.Model).bool(set.any()).int(row.num).int(row.Version)
+	s := t.prepare(updateConversation).ms(next.UpdatedAt).text(next.Title).bool(next.TitleSet).opt(next.Model).bool(set.any()).int(row.num).int(row.Version)
 	if err := t.exec(s); err != nil {
 		return err
 	}

@@ -116,7 +116,7 @@ func (s *Store) openFork(reader *conn, owner, sourceID, after string, c *chat.Co
 		return nil, err
 	}
 	if c.Title == "" {
-		c.Title = source.Title
+		c.Title, c.TitleSet = source.Title, source.TitleSet
 	}
 	c.Owner, c.Version, c.MessageCount = owner, 1, 0
 	c.User, c.Model, c.Instructions, c.Params, c.Metadata = source.User, source.Model, source.Instructions, source.Params, source.Metadata

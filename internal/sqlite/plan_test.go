@@ -15,7 +15,7 @@ func TestEveryStatementUsesAnIndex(t *testing.T) {
 	statements := []string{
 		selectConversation, listConversationsUp, listConversationsDown, selectConversationKey, selectSettings, upsertSettings, deleteSettings,
 		insertConversation, updateConversation, deleteConversation, selectState, advance,
-		insertItem, selectItem, updateItem, deleteItem, selectItemPos, selectCursor, supersedeItems, takeUpItems, lastItems, listItemsUp, listItemsDown, excludeItems, contextUp, contextDown,
+		insertItem, selectItem, updateItem, deleteItem, selectItemPos, selectCursor, setTitle, supersedeItems, takeUpItems, lastItems, listItemsUp, listItemsDown, excludeItems, contextUp, contextDown,
 		lockConversation, unlockConversation, insertResponse, selectRun, setAttempts, endResponse,
 		selectResponse, listResponsesUp, listResponsesDown, selectResponseNum, selectInput, selectOutput,
 		insertRecord, selectRecord, selectRecordKey, selectMeta, insertMeta, selectLastChain, insertChain, selectHead,

@@ -15,9 +15,9 @@ const (
 	selectResponse = `SELECT ` + responseColumns + `, c.id FROM responses r JOIN conversations c ON c.num = r.conversation
   WHERE r.id = ? AND r.owner = ?`
 	listResponsesUp = `SELECT ` + responseColumns + ` FROM responses r
-  WHERE r.conversation = ? AND r.num > ? AND r.num < ? ORDER BY r.num LIMIT ?`
+  WHERE r.conversation = ? AND r.num > ? AND r.num < ? AND r.first_seq > 0 ORDER BY r.num LIMIT ?`
 	listResponsesDown = `SELECT ` + responseColumns + ` FROM responses r
-  WHERE r.conversation = ? AND r.num > ? AND r.num < ? ORDER BY r.num DESC LIMIT ?`
+  WHERE r.conversation = ? AND r.num > ? AND r.num < ? AND r.first_seq > 0 ORDER BY r.num DESC LIMIT ?`
 	listOrphans = `SELECT ` + responseColumns + `, coalesce(c.id, p.id) FROM responses r INDEXED BY responses_running
   LEFT JOIN conversations c ON c.num = r.conversation LEFT JOIN purges p ON p.conversation = r.conversation
   WHERE r.status IN ('queued', 'in_progress') ORDER BY r.num`

@@ -22,6 +22,9 @@ const (
 	endResponse = `UPDATE responses SET status = ?, attempts = ?, output_seq = ?, end_seq = ?, started_at = ?, first_token_at = ?, completed_at = ?,
   finish_reason = ?, error_code = ?, error_message = ?, usage = ? WHERE num = ?`
 
+	// Where nobody has set one.
+	setTitle = `UPDATE conversations SET title = ?, title_set = 1, version = version + 1 WHERE num = ? AND title_set = 0`
+
 	supersedeItems = `UPDATE items SET excluded = 2 WHERE pos >= ? AND pos < ? AND excluded < 2`
 	takeUpItems    = `UPDATE items SET excluded = 0, response_id = ?, version = version + 1 WHERE pos >= ? AND pos < ?`
 )
@@ -74,20 +77,38 @@ func (t *tx) beginResponse(c state, owner string, turn *chat.Turn, firstSeq, inp
 	r := &turn.Response
 	next := turn.OutputSeq
 	added := next - c.nextSeq
-	s := t.prepare(insertResponse).int(c.num).text(r.ID).text(owner).text(string(r.Status)).int(int64(r.Attempts)).int(firstSeq)
-	if inputEnd == 0 {
-		s.null()
-	} else {
-		s.int(inputEnd)
-	}
-	if err := t.write(s.int(next).int(next).ms(r.CreatedAt).
-		bool(r.Stream).text(r.Model).text(r.Provider).opt(r.Host).opt(r.Actor).opt(r.RequestID)); err != nil {
+	if err := t.insertResponse(c.num, owner, r, firstSeq, inputEnd, next); err != nil {
 		return err
 	}
 	if err := t.write(t.prepare(lockConversation).int(next).int(added).ms(r.CreatedAt).text(r.ID).text(turn.Title).int(c.num)); err != nil {
 		return err
 	}
 	return t.sealOne(&turn.Intent)
+}
+
+func (t *tx) insertResponse(conversation int64, owner string, r *chat.Response, firstSeq, inputEnd, outputSeq int64) error {
+	s := t.prepare(insertResponse).int(conversation).text(r.ID).text(owner).text(string(r.Status)).int(int64(r.Attempts)).int(firstSeq)
+	if inputEnd == 0 {
+		s.null()
+	} else {
+		s.int(inputEnd)
+	}
+	return t.write(s.int(outputSeq).int(outputSeq).ms(r.CreatedAt).
+		bool(r.Stream).text(r.Model).text(r.Provider).opt(r.Host).opt(r.Actor).opt(r.RequestID))
+}
+
+// BeginAside implements chat.Store. No item has the seq 0, and only such a response begins there.
+func (s *Store) BeginAside(ctx context.Context, owner string, r *chat.Response, intent audit.Record) error {
+	return s.writer.submit(ctx, 0, func(t *tx) error {
+		c, err := t.state(owner, r.ConversationID)
+		if err != nil {
+			return err
+		}
+		if err := t.insertResponse(c.num, owner, r, 0, 0, 0); err != nil {
+			return err
+		}
+		return t.sealOne(&intent)
+	})
 }
 
 // run is what decides whether a response can go on.
@@ -165,6 +186,9 @@ func (s *Store) End(ctx context.Context, owner string, e *chat.Ending) error {
 		if deleted = r.conversationID == ""; deleted {
 			return t.end(&r, e, r.outputSeq, r.outputSeq)
 		}
+		if r.firstSeq == 0 {
+			return t.endAside(&r, e)
+		}
 		if len(rows) > 1 {
 			return t.atomically(func() error { return t.endTurn(&r, e, rows) })
 		}
@@ -175,6 +199,21 @@ func (s *Store) End(ctx context.Context, owner string, e *chat.Ending) error {
 		s.purger.poke()
 	}
 	return err
+}
+
+// endAside writes the end of a response that is no turn.
+func (t *tx) endAside(r *run, e *chat.Ending) error {
+	if e.Title != "" {
+		if err := t.write(t.prepare(setTitle).text(e.Title).int(r.conversation)); err != nil {
+			return err
+		}
+		if t.Changes() > 0 {
+			if err := t.retitle(r.conversation, e.Title); err != nil {
+				return err
+			}
+		}
+	}
+	return t.end(r, e, 0, 0)
 }
 
 // endTurn writes the end of a response whose conversation is there.

@@ -216,6 +216,7 @@ var auditCases = []testCase{
 			"UpdateItem":         editErr,
 			"DeleteItem":         w.DeleteItem(w.ctx, owner, c.ID, items[0].ID, 0, first),
 			"Begin":              w.Begin(w.ctx, owner, t),
+			"BeginAside":         w.BeginAside(w.ctx, owner, &t.Response, first),
 		} {
 			if err == nil {
 				w.t.Errorf("%s: took effect without its record", name)

@@ -18,7 +18,7 @@ func ptr[T any](v T) *T { return &v }
 func (w *world) full() chat.Conversation {
 	at := w.now()
 	return chat.Conversation{
-		ID: w.id("conv_"), Owner: owner, Title: "Grüße <&> 你好", User: "user-1", Model: "gpt", Instructions: "Be brief.\nAlways.",
+		ID: w.id("conv_"), Owner: owner, Title: "Grüße <&> 你好", TitleSet: true, User: "user-1", Model: "gpt", Instructions: "Be brief.\nAlways.",
 		Params: llm.Params{
 			Temperature: ptr(0.0), TopP: ptr(0.5), MaxOutputTokens: ptr(int64(7)), Stop: []string{"a<b", "\u2028"}, Seed: ptr(int64(-1)),
 			PresencePenalty: ptr(-2.0), FrequencyPenalty: ptr(1.5), ResponseFormat: json.RawMessage(`{"type":"text","x":"<>&"}`), Truncation: "auto",
@@ -77,7 +77,7 @@ var conversationCases = []testCase{
 		full := w.full()
 		at := w.now()
 		got, err := w.UpdateConversation(w.ctx, owner, c.ID, c.Version, func(c *chat.Conversation) error {
-			c.Title, c.Model, c.Instructions, c.Params, c.Metadata, c.UpdatedAt = full.Title, full.Model, full.Instructions, full.Params, full.Metadata, at
+			c.Title, c.TitleSet, c.Model, c.Instructions, c.Params, c.Metadata, c.UpdatedAt = full.Title, true, full.Model, full.Instructions, full.Params, full.Metadata, at
 			return nil
 		})
 		w.ok(err)
@@ -91,12 +91,12 @@ var conversationCases = []testCase{
 		c := w.full()
 		w.ok(w.CreateConversation(w.ctx, owner, &c, nil))
 		_, err := w.UpdateConversation(w.ctx, owner, c.ID, 0, func(c *chat.Conversation) error {
-			c.Title, c.Model, c.Instructions, c.Params, c.Metadata = "", "", "", llm.Params{}, nil
+			c.Title, c.TitleSet, c.Model, c.Instructions, c.Params, c.Metadata = "", false, "", "", llm.Params{}, nil
 			return nil
 		})
 		w.ok(err)
 		got := w.read(owner, c.ID)
-		w.equal([]any{got.Title, got.Model, got.Instructions, got.Params, len(got.Metadata)}, []any{"", "", "", llm.Params{}, 0})
+		w.equal([]any{got.Title, got.TitleSet, got.Model, got.Instructions, got.Params, len(got.Metadata)}, []any{"", false, "", "", llm.Params{}, 0})
 	}},
 	{"a change of anything else is not taken", func(w *world) {
 		c := w.conversation(w.messages(2)...)

@@ -87,9 +87,10 @@ var forkCases = []testCase{
 	}},
 	{"a fork may have a title of its own", func(w *world) {
 		source := w.conversation()
-		c := chat.Conversation{ID: w.id("conv_"), Title: "its own", CreatedAt: w.now(), UpdatedAt: w.now()}
+		c := chat.Conversation{ID: w.id("conv_"), Title: "its own", TitleSet: true, CreatedAt: w.now(), UpdatedAt: w.now()}
 		w.ok(w.ForkConversation(w.ctx, owner, source.ID, "", &c))
-		w.equal([]string{w.read(owner, c.ID).Title, w.read(owner, source.ID).Title}, []string{"its own", "a title"})
+		stored := w.read(owner, c.ID)
+		w.equal([]any{stored.Title, stored.TitleSet, w.read(owner, source.ID).Title}, []any{"its own", true, "a title"})
 	}},
 	{"a fork of an empty conversation is empty", func(w *world) {
 		source := w.conversation()

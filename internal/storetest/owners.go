@@ -49,6 +49,7 @@ func (w *world) missing(owner, conversation, item, response string) []string {
 	_, _, _, err = w.LastTurn(w.ctx, owner, conversation, 0)
 	add("LastTurn", chat.CodeConversationNotFound, err)
 	add("Begin", chat.CodeConversationNotFound, w.Begin(w.ctx, owner, t))
+	add("BeginAside", chat.CodeConversationNotFound, w.BeginAside(w.ctx, owner, &t.Response, t.Intent))
 	_, err = w.Responses(w.ctx, owner, conversation, page)
 	add("Responses", chat.CodeConversationNotFound, err)
 	_, err = w.Response(w.ctx, owner, response)

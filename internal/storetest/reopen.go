@@ -65,6 +65,19 @@ var reopenCases = []reopenCase{
 		reopen()
 		w.equal(w.window(c.ID, 0), []int64{1, 2, 4})
 	}},
+	{"a response aside that ran at a restart is an orphan too, and ends without a title", func(w *world, reopen func()) {
+		c := w.conversation(w.messages(1)...)
+		r := w.beginAside(c)
+		reopen()
+		orphans, err := w.Orphans(w.ctx)
+		w.ok(err)
+		w.equal(len(orphans), 1)
+		w.equal([]any{orphans[0].ID, len(orphans[0].Input)}, []any{r.ID, 0})
+		e := w.ending(&chat.Turn{Response: orphans[0]}, chat.Interrupted)
+		w.ok(w.End(w.ctx, owner, e))
+		w.equal(w.recorded(e.Outcome.ID), true)
+		w.equal(w.read(owner, c.ID), c)
+	}},
 	{"deleted conversations stay deleted, also those that a restart interrupted", func(w *world, reopen func()) {
 		c := w.conversation(w.messages(1000)...)
 		w.ok(w.AppendItems(w.ctx, owner, c.ID, "", w.messages(1000)))

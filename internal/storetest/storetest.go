@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"context", contextCases},
 		{"turns", turnCases},
 		{"regenerate", regenerateCases},
+		{"asides", asideCases},
 		{"deletion", deletionCases},
 		{"forks", forkCases},
 		{"owners", ownerCases},
