@@ -35,6 +35,8 @@ const (
 	// maxCandidates is how many conversations are looked at one by one because one condition holds for them alone. Where
 	// every condition holds for more, the list itself is walked: a page is then found soon, unless hardly any meets all.
 	maxCandidates = 10_000
+	// walkShare: for each so many candidates one conversation of the list itself is looked at first.
+	walkShare = 4
 	// fewCandidates are so few that the other conditions are not asked for theirs.
 	fewCandidates = 50
 	// searchTimeout bounds a list that is filtered or searched.
@@ -108,11 +110,26 @@ func (f *finder) page() (list chat.List[chat.Hit], err error) {
 	if err != nil {
 		return list, err
 	}
+	// Of the terms those come first whose rows are at hand.
+	slices.SortStableFunc(f.terms, func(a, b *term) int {
+		switch {
+		case a.complete == b.complete:
+			return 0
+		case a.complete:
+			return -1
+		default:
+			return 1
+		}
+	})
 	var hits []found
+	walked := math.MaxInt
 	if known {
+		// The more candidates there are, the sooner the list itself has enough of them.
+		walked = len(candidates) / walkShare
+	}
+	hits, whole, err := f.walk(walked)
+	if err == nil && !whole {
 		hits, err = f.sorted(candidates)
-	} else {
-		hits, err = f.walk()
 	}
 	if err != nil {
 		return list, err
@@ -234,8 +251,8 @@ func (f *finder) sorted(nums []int64) ([]found, error) {
 	return hits, nil
 }
 
-// walk goes through the list itself.
-func (f *finder) walk() ([]found, error) {
+// walk goes through the list itself, as far as some of its conversations, and reports whether that was enough.
+func (f *finder) walk(limit int) (hits []found, whole bool, err error) {
 	from, to := f.created()
 	sql := walkUp
 	if f.w.down {
@@ -243,11 +260,13 @@ func (f *finder) walk() ([]found, error) {
 	}
 	s := f.prepare(sql).text(f.owner).int(f.w.lo.time).int(f.w.lo.num).int(f.w.hi.time).int(f.w.hi.num)
 	defer s.reset()
-	var hits []found
-	for len(hits) <= f.w.limit {
+	for n := 0; len(hits) <= f.w.limit; n++ {
+		if n == limit {
+			return nil, false, nil
+		}
 		more, err := s.next()
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if !more {
 			break
@@ -258,13 +277,13 @@ func (f *finder) walk() ([]found, error) {
 		}
 		ok, err := f.holds(c.num)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if ok {
 			hits = append(hits, c)
 		}
 	}
-	return hits, nil
+	return hits, true, nil
 }
 
 func (f *finder) scan(s *stmt) (c found) {

@@ -31,7 +31,10 @@ const (
 	indexDocs  = 100
 	indexRead  = 1 << 20 // of content
 	indexScan  = 200     // conversations
-	mergePages = 8
+	mergePages = 16
+	// mergeSteps is how many steps of merging follow each transaction at most: more than it takes to keep up, so that the
+	// number of segments stays far below FTS5's limit of 2,000, which fails whoever writes.
+	mergeSteps = 4
 	// earlyScan is of how many conversations a search waits until they are looked through after a start.
 	earlyScan = 2000
 )
@@ -229,8 +232,17 @@ func (i *indexer) index(ctx context.Context, nums []int64) (left []int64, err er
 		if err != nil {
 			return append(left, nums...), err
 		}
-		i.unmerged = i.unmerged || len(docs) > 0
 		nums = rest
+		if len(docs) == 0 {
+			continue
+		}
+		i.unmerged = true
+		for n := 0; n < mergeSteps && i.unmerged && err == nil; n++ {
+			err = i.merge(ctx)
+		}
+		if err != nil {
+			return append(left, nums...), err
+		}
 	}
 	return left, nil
 }

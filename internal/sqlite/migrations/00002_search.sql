@@ -1,11 +1,11 @@
 -- +goose Up
 
 -- A row is the terms of a title or an item (see internal/search), under the item's pos; the title stands at seq 0. Which
--- rows of it there are says what is indexed. The indexer merges its segments itself, in small steps: what SQLite would
--- do of its own accord stalls the writer.
+-- rows of it there are says what is indexed. The indexer merges its segments itself, in small steps: what FTS5 does
+-- of its own accord stalls the writer, so it is left for when many are there all the same.
 CREATE VIRTUAL TABLE search USING fts5 (words, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii');
 INSERT INTO search (search, rank) VALUES ('automerge', 0);
-INSERT INTO search (search, rank) VALUES ('crisismerge', 1999);
+INSERT INTO search (search, rank) VALUES ('crisismerge', 64);
 
 -- What conversations are filtered by. None of it changes in a turn.
 CREATE INDEX conversations_by_user ON conversations (owner, user) WHERE user IS NOT NULL;
