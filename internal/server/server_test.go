@@ -336,6 +336,10 @@ func TestAPageEndsAfter16MiB(t *testing.T) {
 			t.Fatal(resp.StatusCode)
 		}
 	}
+	var c api.Conversation
+	if w.call("GET", conversation+"?include=messages", "", &c); len(c.Messages) != 3 || !*c.HasMore || c.Messages[0].Seq != 2 {
+		t.Errorf("%d messages with the conversation, more %v", len(c.Messages), *c.HasMore)
+	}
 	var list api.MessageList
 	if w.call("GET", conversation+"/messages", "", &list); len(list.Data) != 3 || !list.HasMore {
 		t.Errorf("%d messages, more %v", len(list.Data), list.HasMore)
