@@ -18,7 +18,7 @@ const (
 	ObjectList         = "list"
 )
 
-// Usage counts tokens as the model's provider reported them.
+// Usage counts tokens as the model's provider reported them, or as they were estimated where it reported none.
 type Usage struct {
 	InputTokens     int64 `json:"input_tokens" doc:"Tokens of the prompt, the conversation's history included."`
 	OutputTokens    int64 `json:"output_tokens" doc:"Tokens of the reply."`
@@ -31,6 +31,6 @@ type Usage struct {
 type Cost struct {
 	AmountMicros int64  `json:"amount_micros" doc:"The amount in millionths of the currency."`
 	Currency     string `json:"currency" doc:"Always USD." example:"USD"`
-	PriceVersion string `json:"price_version" doc:"The price table it was reckoned with."`
-	Estimated    bool   `json:"estimated" doc:"Whether the token counts were estimated."`
+	PriceVersion string `json:"price_version" doc:"The list of prices it was reckoned with; in a sum, the newest one." example:"catwalk-0.52.1"`
+	Estimated    bool   `json:"estimated" doc:"Whether token counts were estimated, because the provider reported none."`
 }

@@ -26,9 +26,10 @@ type AuditRecord struct {
 	ErrorCode      string         `json:"error_code,omitempty"`
 	FinishReason   string         `json:"finish_reason,omitempty"`
 	Usage          *AuditUsage    `json:"usage,omitempty"`
-	UsageSource    string         `json:"usage_source,omitempty"`
+	UsageSource    string         `json:"usage_source,omitempty" doc:"provider, or estimated where the provider reported none."`
 	FirstTokenMS   *int64         `json:"first_token_ms,omitempty"`
 	DurationMS     *int64         `json:"duration_ms,omitempty"`
+	Cost           *Cost          `json:"cost,omitempty"`
 	Mask           *AuditMask     `json:"mask,omitempty" doc:"By what the texts were masked, and how much was found."`
 	Heads          []AuditHead    `json:"heads,omitempty" doc:"The chains that a starting server saw."`
 	Payloads       []AuditPayload `json:"payloads,omitempty"`

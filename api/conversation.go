@@ -73,7 +73,7 @@ type Conversation struct {
 	Metadata     map[string]string `json:"metadata"`
 	MessageCount int64             `json:"message_count"`
 	Usage        Usage             `json:"usage" doc:"The sum over all its responses."`
-	Cost         *Cost             `json:"cost" doc:"null where unknown."`
+	Cost         *Cost             `json:"cost" doc:"The sum over its responses whose price is known; null where none is."`
 	ForkedFrom   *Fork             `json:"forked_from"`
 	CreatedAt    time.Time         `json:"created_at"`
 	UpdatedAt    time.Time         `json:"updated_at" doc:"The last activity: lists are ordered by it."`

@@ -30,8 +30,8 @@ type Response struct {
 	Input          []string       `json:"input" doc:"The ids of the messages that the prompt brought, or that were answered again."`
 	Output         []Message      `json:"output" doc:"What the model wrote, also where a later response to the same input has superseded it."`
 	OutputText     string         `json:"output_text" doc:"The text of the output, for short."`
-	Usage          *Usage         `json:"usage" doc:"null where the provider reported none."`
-	Cost           *Cost          `json:"cost" doc:"null where unknown."`
+	Usage          *Usage         `json:"usage" doc:"Estimated where the provider answered and reported none; null where it did not answer."`
+	Cost           *Cost          `json:"cost" doc:"null where the price of the model is unknown."`
 	Truncated      *Truncated     `json:"truncated" doc:"null unless messages were left out to fit the model."`
 	Attempts       int            `json:"attempts" doc:"How often the provider was called."`
 	FinishReason   *string        `json:"finish_reason" doc:"Why the model stopped: stop, length, tool_calls, content_filter, or what the provider said."`

@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/parley-llm/parley/internal/catalog"
 	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/config"
 	"github.com/parley-llm/parley/internal/pii"
 	"github.com/parley-llm/parley/internal/server"
 	"github.com/parley-llm/parley/internal/sqlite"
+	"github.com/parley-llm/parley/internal/tokens"
 )
 
 // app is everything that runs, wired.
@@ -62,6 +64,8 @@ func open(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *app, er
 		Audit:               a.store,
 		Router:              router,
 		DefaultModel:        a.model.model,
+		Catalog:             catalog.New(),
+		CountTokens:         new(tokens.Counter).Count,
 		Masker:              pii.New(),
 		Log:                 log,
 		Now:                 time.Now,

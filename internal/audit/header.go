@@ -24,7 +24,7 @@ func HashHeader(header []byte) [32]byte {
 }
 
 // appendHeader appends the header of a record: compact JSON, the fields in this order for ever, empty ones left out.
-// A header is stored as it was first written; a new field is a new version.
+// A header is stored as it was first written; from the first release on a new field is a new version.
 func appendHeader(dst []byte, r *Record) []byte {
 	dst = appendFields(append(dst, headerStart...), r)
 	dst = appendMask(dst, r.Mask, false)
@@ -60,7 +60,8 @@ func appendFields(dst []byte, r *Record) []byte {
 	dst = appendUsage(dst, r.Usage)
 	dst = appendText(dst, `,"usage_source":`, r.UsageSource)
 	dst = appendMillis(dst, `,"first_token_ms":`, r.FirstTokenMS)
-	return appendMillis(dst, `,"duration_ms":`, r.DurationMS)
+	dst = appendMillis(dst, `,"duration_ms":`, r.DurationMS)
+	return appendCost(dst, r.Cost)
 }
 
 // headerTime is a time as a header has it: UTC, whole milliseconds, the years that RFC 3339 can write.
@@ -82,6 +83,19 @@ func appendUsage(dst []byte, u *Usage) []byte {
 	dst = strconv.AppendInt(append(dst, `,"usage":{"input_tokens":`...), u.InputTokens, 10)
 	dst = strconv.AppendInt(append(dst, `,"output_tokens":`...), u.OutputTokens, 10)
 	dst = strconv.AppendInt(append(dst, `,"total_tokens":`...), u.TotalTokens, 10)
+	return append(dst, '}')
+}
+
+func appendCost(dst []byte, c *Cost) []byte {
+	if c == nil {
+		return dst
+	}
+	dst = strconv.AppendInt(append(dst, `,"cost":{"amount_micros":`...), c.AmountMicros, 10)
+	dst = appendText(dst, `,"currency":`, c.Currency)
+	dst = appendText(dst, `,"price_version":`, c.PriceVersion)
+	if c.Estimated {
+		dst = append(dst, `,"estimated":true`...)
+	}
 	return append(dst, '}')
 }
 

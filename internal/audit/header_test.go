@@ -56,6 +56,16 @@ func goldenRecords() []Record {
 		},
 		{ID: "aud_0005", Time: at.Add(4 * time.Second), Kind: KindMessageDeleted, Owner: "default", ConversationID: "conv_1", ItemID: "msg_1"},
 		{Kind: KindChainClosed},
+		{
+			ID: "aud_0007", Time: at.Add(5 * time.Second), Kind: KindOutcome, Owner: "default", ResponseID: "resp_2", Attempt: 1, Status: "completed",
+			Usage: &Usage{InputTokens: 31, OutputTokens: 9, TotalTokens: 40}, UsageSource: UsageEstimated, DurationMS: millis(7),
+			Cost: &Cost{AmountMicros: 11, Currency: "USD", PriceVersion: "list 1", Estimated: true},
+			Mask: &Mask{EngineVersion: "1", Policy: "tag"},
+		},
+		{
+			ID: "aud_0008", Time: at.Add(6 * time.Second), Kind: KindOutcome, ResponseID: "resp_3", Attempt: 1, Status: "completed",
+			Usage: &Usage{InputTokens: 1, TotalTokens: 1}, UsageSource: UsageProvider, Cost: &Cost{Currency: "USD"},
+		},
 	}
 }
 
@@ -71,7 +81,7 @@ func TestHeaderBytesStayAsTheyAre(t *testing.T) {
 			t.Errorf("record %d\n got %s\nwant %s", i+1, got, want)
 		}
 	}
-	const want = "ddec909afa8ecc1c8f6beabaf69461c44ddd616e0f99653d757e24cc87058896"
+	const want = "891acedf68b68a7d404a0f48b9d1dc96a6b2fed5fb5b3ce23adb49bea5bbb171"
 	head := chain.Head()
 	if got := hex.EncodeToString(head.Hash[:]); head.Seq != int64(len(goldenRecords())) || got != want {
 		t.Errorf("the chain ends at %d with %s, not at %d with %s", head.Seq, got, len(goldenRecords()), want)
@@ -90,10 +100,14 @@ func TestGoldenHeadersAreReadByAnyJSONReader(t *testing.T) {
 			HTTPStatus              int    `json:"http_status"`
 			ResponseID              string `json:"response_id"`
 			Usage                   *Usage
-			FirstTokenMS            *int64 `json:"first_token_ms"`
-			Mask                    *struct{ Counts map[string]int }
-			Payloads                []struct{ Part, Commitment string }
-			Heads                   []struct{ Chain, Hash string }
+			Cost                    *struct {
+				Micros  int64  `json:"amount_micros"`
+				Version string `json:"price_version"`
+			}
+			FirstTokenMS *int64 `json:"first_token_ms"`
+			Mask         *struct{ Counts map[string]int }
+			Payloads     []struct{ Part, Commitment string }
+			Heads        []struct{ Chain, Hash string }
 		}
 		if err := json.Unmarshal(header, &flat); err != nil {
 			t.Fatalf("%v: %s", err, header)
@@ -101,6 +115,7 @@ func TestGoldenHeadersAreReadByAnyJSONReader(t *testing.T) {
 		if flat.V != 1 || flat.Seq != r.Seq || flat.ID != r.ID || flat.Owner != r.Owner || flat.Actor != r.Actor ||
 			flat.ResponseID != r.ResponseID || flat.Attempt != r.Attempt || flat.HTTPStatus != r.HTTPStatus ||
 			flat.Model != strings.ReplaceAll(r.Model, "\xff\xfe", "\uFFFD\uFFFD") ||
+			(flat.Cost == nil) != (r.Cost == nil) || r.Cost != nil && (flat.Cost.Micros != r.Cost.AmountMicros || flat.Cost.Version != r.Cost.PriceVersion) ||
 			!flat.Time.Equal(headerTime(r.Time)) || !reflect.DeepEqual(flat.Usage, r.Usage) || !reflect.DeepEqual(flat.FirstTokenMS, r.FirstTokenMS) ||
 			len(flat.Payloads) != len(r.Payloads) || len(flat.Heads) != len(r.Heads) || (flat.Mask == nil) != (r.Mask == nil) {
 			t.Errorf("another reader sees %+v in %s", flat, header)
@@ -175,6 +190,9 @@ func randomRecord(r *rand.Rand) Record {
 	if r.IntN(2) == 0 {
 		ms := number()
 		rec.Usage, rec.FirstTokenMS, rec.DurationMS = &Usage{number(), number(), number()}, &ms, new(int64)
+	}
+	if r.IntN(2) == 0 {
+		rec.Cost = &Cost{AmountMicros: number(), Currency: randomText(r), PriceVersion: randomText(r), Estimated: r.IntN(2) == 0}
 	}
 	if r.IntN(2) == 0 {
 		rec.Mask = &Mask{EngineVersion: randomText(r), Policy: randomText(r), Failed: r.IntN(2) == 0}

@@ -85,6 +85,7 @@ func (p *scanner) call(r *Record) {
 	r.UsageSource = p.text(`,"usage_source":`)
 	r.FirstTokenMS = p.millis(`,"first_token_ms":`)
 	r.DurationMS = p.millis(`,"duration_ms":`)
+	r.Cost = p.cost()
 }
 
 func (p *scanner) time() time.Time {
@@ -107,6 +108,18 @@ func (p *scanner) usage() *Usage {
 	u.TotalTokens = p.number()
 	p.want("}")
 	return u
+}
+
+func (p *scanner) cost() *Cost {
+	if !p.take(`,"cost":{"amount_micros":`) {
+		return nil
+	}
+	c := &Cost{AmountMicros: p.number()}
+	c.Currency = p.text(`,"currency":`)
+	c.PriceVersion = p.text(`,"price_version":`)
+	c.Estimated = p.take(`,"estimated":true`)
+	p.want("}")
+	return c
 }
 
 func (p *scanner) millis(lead string) *int64 {

@@ -48,6 +48,15 @@ type Usage struct {
 	TotalTokens  int64 `json:"total_tokens"`
 }
 
+// Cost is what a call cost, in millionths of the currency, by the list of prices of that version.
+type Cost struct {
+	AmountMicros int64
+	Currency     string
+	PriceVersion string
+	// Estimated: the tokens were not counted by the provider.
+	Estimated bool
+}
+
 // Count is how often one entity was masked.
 type Count struct {
 	Entity string
@@ -116,6 +125,7 @@ type Record struct {
 	UsageSource    string
 	FirstTokenMS   *int64
 	DurationMS     *int64
+	Cost           *Cost
 	Mask           *Mask
 	Heads          []Head // server.started, chain.*
 	Payloads       []Payload

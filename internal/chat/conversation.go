@@ -37,8 +37,10 @@ type Conversation struct {
 	Metadata     map[string]string
 	MessageCount int64
 	Usage        llm.Usage
-	ForkedFrom   *Fork
-	CreatedAt    time.Time
+	// Cost is the sum of what its responses cost whose price is known; nil if there is none.
+	Cost       *Cost
+	ForkedFrom *Fork
+	CreatedAt  time.Time
 	// UpdatedAt is the last activity: lists are ordered by it.
 	UpdatedAt time.Time
 	// Version rises with every visible change, message count and usage included.
@@ -130,6 +132,7 @@ type Response struct {
 	Input  []string
 	Output []Item
 	Usage  *llm.Usage
+	Cost   *Cost // nil if unknown
 	// Attempts counts the calls to the provider, from 1.
 	Attempts     int
 	FinishReason string

@@ -36,6 +36,8 @@ func (s *Service) end(ctx context.Context, run *Run, t *turn, r *reply, res *res
 	r.end(itemStatus)
 	final.Output = r.items()
 	res.output = final.Output
+	s.settle(ctx, t, res)
+	final.Usage, final.Cost = res.usage, res.cost
 	setUsage(final.Output, final.Usage)
 	final.CompletedAt = s.now()
 
@@ -66,7 +68,7 @@ func (s *Service) end(ctx context.Context, run *Run, t *turn, r *reply, res *res
 // conclude sets the terminal status and what goes with it, and returns the fault that a waiting caller gets, if any.
 func (s *Service) conclude(ctx context.Context, final *Response, res *result) *fault.Error {
 	if res.finish != nil {
-		final.FinishReason, final.Usage = res.finish.FinishReason, res.finish.Usage
+		final.FinishReason = res.finish.FinishReason
 	}
 	if res.err == nil {
 		final.Status = Completed

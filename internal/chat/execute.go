@@ -36,6 +36,9 @@ type result struct {
 	err          *llm.Error
 	notSent      bool
 	output       []Item
+	usage        *llm.Usage // nil if nothing was used
+	estimated    bool       // the usage is ours, not the provider's
+	cost         *Cost
 }
 
 // execute makes the attempts of a turn and ends it. It is the run's own goroutine.
@@ -100,8 +103,7 @@ func (s *Service) attempt(ctx context.Context, run *Run, t *turn, r *reply) (res
 		}
 		switch ev := ev.(type) {
 		case llm.Started:
-			// Nothing is retried from here on, so that an answer that takes long need not hold what was asked.
-			t.call.Body = nil
+			t.release()
 			res.answered, res.httpStatus = s.Now(), ev.HTTPStatus
 			run.update(func(r *Response) { r.StartedAt = res.answered })
 		case llm.Finished:

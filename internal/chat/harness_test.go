@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -204,12 +205,18 @@ type world struct {
 	t        *testing.T
 	provider *provider
 	store    *faulty
+	catalog  catalog
 	path     string
 }
 
+// catalog holds what is known of models by their names.
+type catalog map[string]llm.ModelInfo
+
+func (c catalog) Model(_ llm.Endpoint, model string) llm.ModelInfo { return c[model] }
+
 func newWorld(t *testing.T, scripts ...script) *world {
 	t.Helper()
-	w := &world{t: t, provider: &provider{scripts: scripts}, path: filepath.Join(t.TempDir(), "parley.db")}
+	w := &world{t: t, provider: &provider{scripts: scripts}, catalog: catalog{}, path: filepath.Join(t.TempDir(), "parley.db")}
 	w.open()
 	return w
 }
@@ -233,6 +240,8 @@ func (w *world) open() {
 			Default:   "test",
 		},
 		DefaultModel:  func(context.Context) (string, error) { return "small", nil },
+		Catalog:       w.catalog,
+		CountTokens:   func(text string, _ int64) int64 { return int64(len(strings.Fields(text))) },
 		Pseudonym:     func(user string) string { return "u_" + user[:1] },
 		AuditMaxChars: 2000, UpstreamTimeout: time.Minute, UpstreamConcurrency: 16,
 	}

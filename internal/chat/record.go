@@ -73,10 +73,16 @@ func (s *Service) outcome(t *turn, attempt int, status string, res *result) audi
 	}
 	if res.finish != nil {
 		rec.FinishReason = res.finish.FinishReason
-		if u := res.finish.Usage; u != nil {
-			rec.Usage = &audit.Usage{InputTokens: u.InputTokens, OutputTokens: u.OutputTokens, TotalTokens: u.TotalTokens}
-			rec.UsageSource = audit.UsageProvider
+	}
+	if u := res.usage; u != nil {
+		rec.Usage = &audit.Usage{InputTokens: u.InputTokens, OutputTokens: u.OutputTokens, TotalTokens: u.TotalTokens}
+		rec.UsageSource = audit.UsageProvider
+		if res.estimated {
+			rec.UsageSource = audit.UsageEstimated
 		}
+	}
+	if c := res.cost; c != nil {
+		rec.Cost = &audit.Cost{AmountMicros: c.AmountMicros, Currency: Currency, PriceVersion: c.PriceVersion, Estimated: c.Estimated}
 	}
 	s.addReply(&rec, res)
 	return rec

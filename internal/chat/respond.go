@@ -38,6 +38,10 @@ type Request struct {
 type turn struct {
 	caller   Caller
 	endpoint llm.Endpoint
+	info     llm.ModelInfo
+	// request is what the call's bytes were made from; nil once the model has answered, and sent what is left of it.
+	request  *llm.Request
+	sent     sent
 	call     *llm.Call
 	response Response
 	intent   audit.Record
@@ -166,13 +170,16 @@ func (s *Service) prepare(ctx context.Context, req *Request, c *Conversation, hi
 	if !ok {
 		return nil, fault.New(fault.NotFound, "model_not_found", "No provider is configured for this model.")
 	}
-	body, err := endpoint.Provider.Encode(llmRequest(req, c, history, name))
+	request := llmRequest(req, c, history, name)
+	body, err := endpoint.Provider.Encode(request)
 	if err != nil {
 		return nil, err
 	}
 	t := &turn{
 		caller:   req.Caller,
 		endpoint: endpoint,
+		info:     s.modelInfo(endpoint, name),
+		request:  request,
 		call:     &llm.Call{Model: name, Stream: req.Stream, Body: body},
 		response: Response{
 			ID: s.NewID(PrefixResponse), Owner: req.Caller.Owner, ConversationID: req.ConversationID, Status: InProgress,
@@ -200,17 +207,21 @@ func llmRequest(req *Request, c *Conversation, history []Item, model string) *ll
 	if req.Instructions != nil {
 		instructions = *req.Instructions
 	}
-	items := make([]llm.Item, 0, len(history)+len(req.Input))
+	return &llm.Request{
+		Model: model, Instructions: instructions, Items: promptItems(history, req.Input), Params: c.Params.Merge(req.Params),
+		Tools: req.Tools, ToolChoice: req.ToolChoice, Stream: req.Stream,
+	}
+}
+
+func promptItems(history, input []Item) []llm.Item {
+	items := make([]llm.Item, 0, len(history)+len(input))
 	for i := range history {
 		items = append(items, history[i].Item)
 	}
-	for i := range req.Input {
-		items = append(items, req.Input[i].Item)
+	for i := range input {
+		items = append(items, input[i].Item)
 	}
-	return &llm.Request{
-		Model: model, Instructions: instructions, Items: items, Params: c.Params.Merge(req.Params),
-		Tools: req.Tools, ToolChoice: req.ToolChoice, Stream: req.Stream,
-	}
+	return items
 }
 
 // admit takes a place among the running responses.

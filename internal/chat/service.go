@@ -32,10 +32,14 @@ type Service struct {
 	// DefaultModel names the model of prompts that name none. It is asked at each prompt, because it may depend on what a
 	// provider lists.
 	DefaultModel func(ctx context.Context) (string, error)
-	Masker       *pii.Masker
-	Log          *slog.Logger
-	Now          func() time.Time
-	NewID        func(prefix string) string
+	// Catalog, if set, knows the models' limits and prices.
+	Catalog Catalog
+	// CountTokens, if set, returns how many tokens a text has. It may stop when there are more than most, and return what it has by then.
+	CountTokens func(text string, most int64) int64
+	Masker      *pii.Masker
+	Log         *slog.Logger
+	Now         func() time.Time
+	NewID       func(prefix string) string
 	// Pseudonym turns the name of an app's end user into the keyed pseudonym that audit headers carry.
 	Pseudonym func(user string) string
 	// ContextMessages is how many stored messages a prompt carries; 0 is all.
@@ -58,6 +62,7 @@ type Service struct {
 	stopping bool
 	idle     chan struct{} // closes when the last run has ended, once draining
 	budget   retryBudget
+	counted  counts
 }
 
 // Observer is told what happened, for metrics. It must not block.

@@ -63,15 +63,16 @@ func (s *Service) admitAside() bool {
 func (s *Service) beginAside(ctx context.Context, t *turn, answer string) (*turn, error) {
 	limit := int64(titleTokens)
 	excerpt := titleExcerptOf(t.question, answer)
-	body, err := t.endpoint.Provider.Encode(&llm.Request{
+	request := &llm.Request{
 		Model: t.call.Model, Instructions: titleInstructions, Params: llm.Params{MaxOutputTokens: &limit},
 		Items: []llm.Item{{Type: llm.TypeMessage, Role: llm.User, Content: quote(excerpt)}},
-	})
+	}
+	body, err := t.endpoint.Provider.Encode(request)
 	if err != nil {
 		return nil, err
 	}
 	aside := &turn{
-		caller: t.caller, endpoint: t.endpoint, call: &llm.Call{Model: t.call.Model, Body: body}, aside: true,
+		caller: t.caller, endpoint: t.endpoint, info: t.info, request: request, call: &llm.Call{Model: t.call.Model, Body: body}, aside: true,
 		response: Response{
 			ID: s.NewID(PrefixResponse), Owner: t.response.Owner, ConversationID: t.response.ConversationID, Status: InProgress,
 			Model: t.response.Model, Provider: t.response.Provider, Host: t.response.Host, Attempts: 1,

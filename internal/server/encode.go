@@ -57,7 +57,7 @@ func (o *object) conversation(c *chat.Conversation) {
 	o.strings("metadata", c.Metadata)
 	o.int("message_count", c.MessageCount)
 	o.usage("usage", &c.Usage)
-	o.null("cost")
+	o.cost("cost", c.Cost)
 	if f := c.ForkedFrom; f != nil {
 		o.key("forked_from")
 		o.open()
@@ -116,6 +116,21 @@ func (o *object) usage(name string, u *llm.Usage) {
 	o.int("total_tokens", u.TotalTokens)
 	o.intIf("cached_tokens", u.CachedTokens)
 	o.intIf("reasoning_tokens", u.ReasoningTokens)
+	o.close()
+}
+
+// cost writes a nil as null.
+func (o *object) cost(name string, c *chat.Cost) {
+	if c == nil {
+		o.null(name)
+		return
+	}
+	o.key(name)
+	o.open()
+	o.int("amount_micros", c.AmountMicros)
+	o.str("currency", chat.Currency)
+	o.str("price_version", c.PriceVersion)
+	o.bool("estimated", c.Estimated)
 	o.close()
 }
 
@@ -203,7 +218,7 @@ func appendResponse(dst []byte, r *chat.Response) []byte {
 	o = append(o, ']')
 	o.outputText("output_text", r.Output)
 	o.usage("usage", r.Usage)
-	o.null("cost")
+	o.cost("cost", r.Cost)
 	o.null("truncated")
 	o.int("attempts", int64(r.Attempts))
 	o.strOrNull("finish_reason", r.FinishReason)

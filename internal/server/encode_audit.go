@@ -44,6 +44,15 @@ func appendAudit(dst []byte, r *audit.Record, texts bool) []byte {
 	o.strIf("usage_source", r.UsageSource)
 	o.intPtrIf("first_token_ms", r.FirstTokenMS)
 	o.intPtrIf("duration_ms", r.DurationMS)
+	if c := r.Cost; c != nil {
+		o.key("cost")
+		o.open()
+		o.int("amount_micros", c.AmountMicros)
+		o.str("currency", c.Currency)
+		o.str("price_version", c.PriceVersion)
+		o.bool("estimated", c.Estimated)
+		o.close()
+	}
 	o.mask(r.Mask)
 	o.heads(r.Heads)
 	o.payloads(r.Payloads, texts)

@@ -53,7 +53,7 @@ func NewMetrics() *Metrics {
 			Name: "parley_responses_total", Help: "Responses that have ended, by how.",
 		}, []string{"provider", "status"}),
 		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "parley_tokens_total", Help: "Tokens that providers reported.",
+			Name: "parley_tokens_total", Help: "Tokens used, as providers reported them, or estimated where they did not.",
 		}, []string{"provider", "direction"}),
 	}
 	m.registry.MustRegister(m.requests, m.durations, m.streams, m.attempts, m.calls, m.responses, m.tokens,

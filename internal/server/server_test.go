@@ -539,8 +539,8 @@ func TestMetrics(t *testing.T) {
 		`parley_llm_attempt_duration_seconds_count{provider="openai"} 3`,
 		`parley_responses_total{provider="openai",status="completed"} 2`,
 		`parley_responses_total{provider="openai",status="failed"} 1`,
-		`parley_tokens_total{direction="input",provider="openai"} 3`,
-		`parley_tokens_total{direction="output",provider="openai"} 2`,
+		`parley_tokens_total{direction="input",provider="openai"} 22`,
+		`parley_tokens_total{direction="output",provider="openai"} 4`,
 		`go_goroutines `,
 	)
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/parley-llm/parley/internal/anthropic"
+	"github.com/parley-llm/parley/internal/catalog"
 	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/llm"
 	"github.com/parley-llm/parley/internal/llmtest"
@@ -21,8 +22,12 @@ import (
 	"github.com/parley-llm/parley/internal/pii"
 	"github.com/parley-llm/parley/internal/server"
 	"github.com/parley-llm/parley/internal/sqlite"
+	"github.com/parley-llm/parley/internal/tokens"
 	"github.com/parley-llm/parley/internal/upstream"
 )
+
+// counter is shared: its vocabulary takes a while to load.
+var counter tokens.Counter
 
 // settings are what a test may choose.
 type settings struct {
@@ -113,6 +118,8 @@ func newWorld(t *testing.T, o settings) *world {
 		Store: w.store, Audit: w.store, Masker: pii.New(), Log: log, Now: now, NewID: newID,
 		Router:       router,
 		DefaultModel: func(context.Context) (string, error) { return "small", nil },
+		Catalog:      catalog.New(),
+		CountTokens:  counter.Count,
 		Pseudonym:    func(string) string { return "u_pseudonym" },
 		Observer:     w.metrics, ContextMessages: o.contextMessages, AuditMaxChars: o.auditMaxChars,
 		UpstreamTimeout: o.upstreamTimeout, UpstreamConcurrency: 64,

@@ -9,6 +9,7 @@ import (
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/llm"
 )
 
@@ -195,6 +196,13 @@ func (s *stmt) total(u llm.Usage) *stmt {
 		return s.null()
 	}
 	return s.usage(&u)
+}
+
+func (s *stmt) cost(c *chat.Cost) *stmt {
+	if c == nil {
+		return s.null()
+	}
+	return s.text(encodeCost(c))
 }
 
 func (s *stmt) nextCol() int {

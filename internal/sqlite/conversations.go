@@ -11,7 +11,7 @@ import (
 )
 
 const conversationColumns = `num, id, owner, created_at, updated_at, version, next_seq, message_count, usage,
-  has_settings, active_response, title, title_set, user, model, forked_conversation, forked_item`
+  has_settings, active_response, title, title_set, user, model, forked_conversation, forked_item, cost`
 
 const (
 	selectConversation = `SELECT ` + conversationColumns + ` FROM conversations WHERE id = ? AND owner = ?`
@@ -24,7 +24,7 @@ const (
 	selectConversationKey = `SELECT updated_at, num FROM conversations WHERE id = ? AND owner = ?`
 
 	insertConversation = `INSERT INTO conversations (num, id, owner, created_at, updated_at, version, next_seq, message_count, usage,
-  has_settings, title, title_set, user, model, forked_conversation, forked_item) VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+  has_settings, title, title_set, user, model, forked_conversation, forked_item, cost) VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	updateConversation = `UPDATE conversations SET updated_at = ?, title = ?, title_set = ?, model = ?, has_settings = ?, version = version + 1
   WHERE num = ? AND version = ?`
 	deleteConversation = `DELETE FROM conversations WHERE num = ?`
@@ -67,6 +67,10 @@ func scanConversation(s *stmt, a *arena, c *conversationRow) error {
 	if from, item := s.getText(a), s.getText(a); from != "" {
 		c.ForkedFrom = &chat.Fork{ConversationID: from, ItemID: item}
 	}
+	if err != nil {
+		return err
+	}
+	c.Cost, err = decodeCost(s.getRaw(a))
 	return err
 }
 
@@ -136,7 +140,7 @@ func (t *tx) insertConversation(owner string, c *chat.Conversation, num, count i
 	} else {
 		s.null().null()
 	}
-	if err := t.write(s); err != nil {
+	if err := t.write(s.cost(c.Cost)); err != nil {
 		return 0, err
 	}
 	num = t.LastInsertRowID()

@@ -12,15 +12,15 @@ const (
 	lockConversation = `UPDATE conversations SET version = version + 1, next_seq = ?, message_count = message_count + ?,
   updated_at = ?, active_response = ?, title = CASE title WHEN '' THEN ? ELSE title END WHERE num = ?`
 	unlockConversation = `UPDATE conversations SET version = version + 1, next_seq = ?, message_count = message_count + ?,
-  updated_at = ?, active_response = NULL, usage = ? WHERE num = ?`
+  updated_at = ?, active_response = NULL, usage = ?, cost = ? WHERE num = ?`
 
 	insertResponse = `INSERT INTO responses (conversation, id, owner, status, attempts, first_seq, input_end, output_seq, end_seq, created_at,
   stream, model, provider, host, actor, request_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	selectRun = `SELECT r.num, r.conversation, r.status, r.first_seq, r.input_end, r.output_seq, c.next_seq, c.id, c.usage
+	selectRun = `SELECT r.num, r.conversation, r.status, r.first_seq, r.input_end, r.output_seq, c.next_seq, c.id, c.usage, c.cost
   FROM responses r LEFT JOIN conversations c ON c.num = r.conversation WHERE r.id = ? AND r.owner = ?`
 	setAttempts = `UPDATE responses SET attempts = ? WHERE num = ?`
 	endResponse = `UPDATE responses SET status = ?, attempts = ?, output_seq = ?, end_seq = ?, started_at = ?, first_token_at = ?, completed_at = ?,
-  finish_reason = ?, error_code = ?, error_message = ?, usage = ? WHERE num = ?`
+  finish_reason = ?, error_code = ?, error_message = ?, usage = ?, cost = ? WHERE num = ?`
 
 	// Where nobody has set one.
 	setTitle = `UPDATE conversations SET title = ?, title_set = 1, version = version + 1 WHERE num = ? AND title_set = 0`
@@ -122,8 +122,9 @@ type run struct {
 	nextSeq   int64
 	// conversationID is empty where the conversation is gone.
 	conversationID string
-	// usage is the conversation's so far.
+	// usage and cost are the conversation's so far.
 	usage llm.Usage
+	cost  *chat.Cost
 }
 
 // running finds a response that has not ended.
@@ -149,6 +150,10 @@ func (t *tx) running(owner, id string) (run, error) {
 	if usage != nil {
 		r.usage = *usage
 	}
+	if err != nil {
+		return run{}, err
+	}
+	r.cost, err = decodeCost(s.getRaw(a))
 	return r, err
 }
 
@@ -249,7 +254,7 @@ func (t *tx) endTurn(r *run, e *chat.Ending, output []itemRow) error {
 		total.CachedTokens += u.CachedTokens
 		total.ReasoningTokens += u.ReasoningTokens
 	}
-	if err := t.write(t.prepare(unlockConversation).int(next).int(added).ms(e.Response.CompletedAt).total(total).int(r.conversation)); err != nil {
+	if err := t.write(t.prepare(unlockConversation).int(next).int(added).ms(e.Response.CompletedAt).total(total).cost(r.cost.Plus(e.Response.Cost)).int(r.conversation)); err != nil {
 		return err
 	}
 	return t.end(r, e, r.nextSeq, next)
@@ -278,7 +283,7 @@ func (t *tx) end(r *run, e *chat.Ending, outputSeq, endSeq int64) error {
 	} else {
 		s.null().null()
 	}
-	if err := t.write(s.usage(final.Usage).int(r.num)); err != nil {
+	if err := t.write(s.usage(final.Usage).cost(final.Cost).int(r.num)); err != nil {
 		return err
 	}
 	return t.sealOne(&e.Outcome)

@@ -17,6 +17,7 @@ func (w *world) fullRecord() audit.Record {
 		r.Provider, r.Model, r.UpstreamHost, r.Status, r.HTTPStatus = "openai", "gpt", "api.example.com", "failed", 429
 		r.ErrorCode, r.FinishReason, r.Usage, r.UsageSource = "upstream_rate_limited", "length", &audit.Usage{InputTokens: 1, OutputTokens: 2, TotalTokens: 3}, audit.UsageProvider
 		r.FirstTokenMS, r.DurationMS = ptr(int64(5)), ptr(int64(0))
+		r.Cost = &audit.Cost{AmountMicros: 450, Currency: "USD", PriceVersion: "list 1", Estimated: true}
 		r.Mask = &audit.Mask{EngineVersion: "1", Policy: "tag", Counts: []audit.Count{{Entity: "EMAIL", N: 2}, {Entity: "PHONE", N: 1}}}
 		r.Payloads = []audit.Payload{
 			audit.NewPayload(audit.PartResponse, "hello [MASKED_EMAIL] 你好"), audit.NewCommitment(audit.PartContext, 7, []byte("sent")),

@@ -24,6 +24,7 @@ func (w *world) full() chat.Conversation {
 			PresencePenalty: ptr(-2.0), FrequencyPenalty: ptr(1.5), ResponseFormat: json.RawMessage(`{"type":"text","x":"<>&"}`), Truncation: "auto",
 		},
 		Metadata: map[string]string{"k": "v", "": "", "ключ": "<&>"}, ForkedFrom: &chat.Fork{ConversationID: "conv_x", ItemID: "msg_x"},
+		Cost:      &chat.Cost{AmountMicros: 3, PriceVersion: "list 1", Estimated: true},
 		CreatedAt: at, UpdatedAt: w.now(),
 	}
 }

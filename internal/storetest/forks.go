@@ -45,7 +45,7 @@ func (w *world) long(n int) chat.Conversation {
 }
 
 var forkCases = []testCase{
-	{"a fork has the source's settings and items, a usage of zero, and says where it comes from", func(w *world) {
+	{"a fork has the source's settings and items, has used and cost nothing, and says where it comes from", func(w *world) {
 		source := w.full()
 		w.ok(w.CreateConversation(w.ctx, owner, &source, w.script("u a s u")))
 		t := w.begin(w.read(owner, source.ID))
@@ -59,7 +59,7 @@ var forkCases = []testCase{
 
 		c := w.fork(source.ID, "")
 		want := before
-		want.ID, want.CreatedAt, want.UpdatedAt, want.Version, want.Usage = c.ID, c.CreatedAt, c.UpdatedAt, 1, llm.Usage{}
+		want.ID, want.CreatedAt, want.UpdatedAt, want.Version, want.Usage, want.Cost = c.ID, c.CreatedAt, c.UpdatedAt, 1, llm.Usage{}, nil
 		want.ForkedFrom = &chat.Fork{ConversationID: source.ID, ItemID: items[len(items)-1].ID}
 		w.equal(c, want)
 		w.equal(w.items(c.ID), copied(items, c.ID))

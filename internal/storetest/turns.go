@@ -55,6 +55,7 @@ var turnCases = []testCase{
 		answer.Usage = usage
 		e := w.ending(t, chat.Incomplete, reasoning, answer, w.call("1"))
 		e.Response.Usage, e.Response.FinishReason, e.Response.Attempts = usage, "length", 2
+		e.Response.Cost = &chat.Cost{AmountMicros: 12, PriceVersion: "list 1"}
 		e.Response.StartedAt, e.Response.FirstTokenAt = w.now(), w.now()
 		w.ok(w.End(w.ctx, owner, e))
 		w.equal(seqs(e.Response.Output), []int64{3, 4, 5})
@@ -81,6 +82,20 @@ var turnCases = []testCase{
 			w.ok(w.End(w.ctx, owner, e))
 		}
 		w.equal(w.read(owner, c.ID).Usage, llm.Usage{InputTokens: 11, OutputTokens: 22, TotalTokens: 33, CachedTokens: 1})
+	}},
+	{"the cost of a conversation is the sum of its responses' that are known", func(w *world) {
+		c := w.conversation()
+		costs := []*chat.Cost{nil, {AmountMicros: 7, PriceVersion: "list 1"}, {AmountMicros: 1 << 40, PriceVersion: "list 2", Estimated: true}, nil, {PriceVersion: ""}}
+		sums := []*chat.Cost{nil, costs[1], {AmountMicros: 1<<40 + 7, PriceVersion: "list 2", Estimated: true}, {AmountMicros: 1<<40 + 7, PriceVersion: "list 2", Estimated: true}, {AmountMicros: 1<<40 + 7, Estimated: true}}
+		for i, cost := range costs {
+			e := w.ending(w.begin(w.read(owner, c.ID)), chat.Completed)
+			e.Response.Cost = cost
+			w.ok(w.End(w.ctx, owner, e))
+			r, err := w.Response(w.ctx, owner, e.Response.ID)
+			w.ok(err)
+			w.equal(r.Cost, cost)
+			w.equal(w.read(owner, c.ID).Cost, sums[i])
+		}
 	}},
 	{"while a response runs, messages cannot be added, edited or deleted and no other can begin", func(w *world) {
 		c := w.conversation(w.messages(1)...)

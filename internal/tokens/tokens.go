@@ -31,14 +31,23 @@ func (c *Counter) Count(text string, most int64) int64 {
 	for text != "" && n <= most {
 		piece := text[:cut(text)]
 		text = text[len(piece):]
-		tokens, err := c.codec.Count(piece)
-		if err != nil {
-			// Only a match that runs out of time fails, and none has a limit. More than there can be is a safe answer.
-			tokens = len(piece)
-		}
-		n += int64(tokens)
+		n += c.count(piece)
 	}
 	return n
+}
+
+// count never fails: where the encoder does, more than there can be is a safe answer.
+func (c *Counter) count(piece string) (n int64) {
+	defer func() {
+		if recover() != nil {
+			n = int64(len(piece))
+		}
+	}()
+	tokens, err := c.codec.Count(piece)
+	if err != nil {
+		return int64(len(piece))
+	}
+	return int64(tokens)
 }
 
 // cut is where a chunk ends: ahead of a space, where no token goes across, or at a code point.
