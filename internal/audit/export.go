@@ -72,6 +72,12 @@ var (
 // ParseExport reads a line that AppendExport has written, without the newline, and nothing else. Where the line can be
 // read and its fields are not those of its header, the row comes with the error.
 func ParseExport(line []byte) (Row, error) {
+	row, _, err := parseExport(nil, line)
+	return row, err
+}
+
+// parseExport is ParseExport with a buffer, which it returns, grown, for the next time.
+func parseExport(buf, line []byte) (Row, []byte, error) {
 	p := scanner{s: string(line)}
 	p.want(exportStart)
 	var r Record
@@ -87,16 +93,17 @@ func ParseExport(line []byte) (Row, error) {
 	header := p.string()
 	p.want("}")
 	if p.failed || p.pos != len(p.s) {
-		return Row{}, fmt.Errorf("%w at byte %d", errUnreadable, p.pos)
+		return Row{}, buf, fmt.Errorf("%w at byte %d", errUnreadable, p.pos)
 	}
 	row := Row{
 		Header: []byte(header), Hash: hash, Chain: r.Chain, Seq: r.Seq, ID: r.ID, Time: r.Time, Kind: r.Kind, Owner: r.Owner,
 		ConversationID: r.ConversationID, ResponseID: r.ResponseID, Attempt: r.Attempt, Payloads: payloads,
 	}
-	if !bytes.Equal(AppendExport(make([]byte, 0, len(line)), &row), line) {
-		return row, errRewritten
+	buf = AppendExport(buf[:0], &row)
+	if !bytes.Equal(buf, line) {
+		return row, buf, errRewritten
 	}
-	return row, nil
+	return row, buf, nil
 }
 
 // exported reads the payloads of a line.
@@ -132,7 +139,8 @@ func (p *scanner) bytes() []byte {
 
 // AddExport checks the next record, a line of an export without its newline. A line that cannot be read is a finding.
 func (v *Verifier) AddExport(line []byte) {
-	row, err := ParseExport(line)
+	row, buf, err := parseExport(v.line, line)
+	v.line = buf
 	if err != nil {
 		v.find(FindingModified, place{row.Chain, row.Seq, row.ID}, err.Error())
 	}

@@ -101,6 +101,7 @@ type Verifier struct {
 	pairs   pairs
 	gaps    int
 	buf     []byte
+	line    []byte
 }
 
 // NewVerifier returns a Verifier that has seen nothing.

@@ -34,6 +34,7 @@ func commands() []command {
 		{"list", "[words]", "list the latest conversations, or those that hold the words", (*Session).cmdList},
 		{"open", "NUMBER|ID", "go on with a conversation of /list", (*Session).cmdOpen},
 		{"show", "[n]", "show the last n messages with their numbers", (*Session).cmdShow},
+		{"retry", "", "have the last prompt answered again", (*Session).cmdRetry},
 		{"fork", "[number]", "go on in a copy of this conversation, up to and including message number", (*Session).cmdFork},
 		{"model", "[id]", "list the models, or choose the one of this conversation", (*Session).cmdModel},
 		{"title", "TEXT", "rename this conversation", (*Session).cmdTitle},
@@ -156,6 +157,14 @@ func (s *Session) show(ctx context.Context, n int) error {
 }
 
 var errNone = errors.New("no conversation is open: ask something, or /open one")
+
+// cmdRetry runs the last turn again; the new answer takes the old one's place.
+func (s *Session) cmdRetry(ctx context.Context, _ string) error {
+	if s.conv == nil {
+		return errNone
+	}
+	return s.respond(ctx, api.NewResponse{Regenerate: true, Model: s.Model})
+}
 
 func (s *Session) cmdFork(ctx context.Context, number string) error {
 	if s.conv == nil {

@@ -50,6 +50,11 @@ func (s *Session) Ask(ctx context.Context, prompt string) error {
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
+	return s.respond(ctx, api.NewResponse{Prompt: api.Text(prompt), Model: s.Model})
+}
+
+// respond asks for an answer in the current conversation and writes it.
+func (s *Session) respond(ctx context.Context, body api.NewResponse) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
@@ -60,7 +65,7 @@ func (s *Session) Ask(ctx context.Context, prompt string) error {
 		}
 	}()
 	a := answer{session: s}
-	err := a.read(s.Client.Stream(ctx, s.conv.ID, api.NewResponse{Prompt: api.Text(prompt), Model: s.Model}))
+	err := a.read(s.Client.Stream(ctx, s.conv.ID, body))
 	if errors.Is(err, api.ErrStreamBroken) && a.response != "" {
 		// The answer goes on at the server. Its events are numbered, so it is read on where the connection broke.
 		err = a.read(s.Client.Events(ctx, a.response, a.seq))

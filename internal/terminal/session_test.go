@@ -211,7 +211,7 @@ func TestLinesAndCommands(t *testing.T) {
 	})
 	session, _, notes := s.session()
 	lines := typed{
-		"", "/nonsense", "/show", "/fork", "/title x", "/open", "/open 1", "one \\", "two", "//slash", "/list two words", "/list two words", "/list", "/open 1", "/open 7", "/fork 9", "/fork x",
+		"", "/nonsense", "/show", "/fork", "/retry", "/title x", "/open", "/open 1", "one \\", "two", "//slash", "/list two words", "/list two words", "/retry", "/list", "/open 1", "/open 7", "/fork 9", "/fork x",
 		"/fork 1", "/title new", "/title", "/model", "/model m", "/model", "/show 0", "/help", "/new again", "/exit",
 	}
 	if err := session.Talk(t.Context(), &lines); err != nil {
@@ -232,7 +232,7 @@ func TestLinesAndCommands(t *testing.T) {
 	}
 	asked := strings.Join(s.asked, "\n")
 	for _, want := range []string{
-		`{"prompt":"one \ntwo","stream":true}`, `{"prompt":"/slash","stream":true}`, `fork {"after":"msg_1"}`, `{"title":"new"}`, `{"model":"m"}`, `{"title":"again","model":"m"}`,
+		`{"prompt":"one \ntwo","stream":true}`, `{"prompt":"/slash","stream":true}`, `{"stream":true,"regenerate":true}`, `fork {"after":"msg_1"}`, `{"title":"new"}`, `{"model":"m"}`, `{"title":"again","model":"m"}`,
 	} {
 		if !strings.Contains(asked, want) {
 			t.Errorf("%s was not asked in\n%s", want, asked)
