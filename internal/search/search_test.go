@@ -202,6 +202,11 @@ func check(t *testing.T, text, query string) {
 			t.Errorf("%q is not found by its own %q among %q", text, want.Text, terms)
 		}
 	}
+	for _, want := range self.Terms {
+		if !want.In(text) {
+			t.Errorf("%q does not hold its own %q", text, want.Text)
+		}
+	}
 	if len(self.Snippet(text).Matches) == 0 {
 		t.Errorf("%q shows no match of itself", text)
 	}

@@ -50,6 +50,14 @@ func (q Query) Snippet(text string) Snippet {
 	return render(text, from, to, shown)
 }
 
+// In reports whether a text holds the term.
+func (t Term) In(text string) bool {
+	for range (Query{[]Term{t}}).matcher().matches(text) {
+		return true
+	}
+	return false
+}
+
 // matcher finds a query's terms in texts.
 type matcher struct {
 	Query

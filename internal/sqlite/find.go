@@ -64,11 +64,11 @@ func (s *Store) find(ctx context.Context, owner string, q *chat.Query) (list cha
 			c.SetInterrupt(limited.Done())
 			// What ends the snapshot must not be interrupted.
 			defer c.SetInterrupt(nil)
-			f := &finder{conn: c, owner: owner, q: q}
+			f := &finder{conn: c, owner: owner, q: q, patience: s.prefixPatience}
 			for _, t := range q.Search.Terms {
-				f.terms = append(f.terms, newTerm(t.Text, t.Prefix))
+				f.terms = append(f.terms, newTerm(t))
 			}
-			list, err = f.page()
+			list, err = f.page(limited)
 			return err
 		})
 	})
@@ -93,6 +93,8 @@ type finder struct {
 	terms []*term
 	w     window
 	arena arena
+	// patience is how long a prefix may take.
+	patience time.Duration
 }
 
 // found is a conversation that meets the conditions, or may do so.
@@ -102,25 +104,15 @@ type found struct {
 	model, user string
 }
 
-func (f *finder) page() (list chat.List[chat.Hit], err error) {
+func (f *finder) page(ctx context.Context) (list chat.List[chat.Hit], err error) {
 	if f.w, err = conversationWindow(f.conn, f.owner, f.q.Page); err != nil {
 		return list, err
 	}
-	candidates, known, err := f.candidates()
+	candidates, known, err := f.candidates(ctx)
 	if err != nil {
 		return list, err
 	}
-	// Of the terms those come first whose rows are at hand.
-	slices.SortStableFunc(f.terms, func(a, b *term) int {
-		switch {
-		case a.complete == b.complete:
-			return 0
-		case a.complete:
-			return -1
-		default:
-			return 1
-		}
-	})
+	slices.SortStableFunc(f.terms, func(a, b *term) int { return a.cost() - b.cost() })
 	var hits []found
 	walked := math.MaxInt
 	if known {
@@ -138,7 +130,7 @@ func (f *finder) page() (list chat.List[chat.Hit], err error) {
 }
 
 // candidates are the conversations that can meet the conditions, if that is known of few enough.
-func (f *finder) candidates() (nums []int64, known bool, err error) {
+func (f *finder) candidates(ctx context.Context) (nums []int64, known bool, err error) {
 	narrow := func(to []int64) {
 		if known {
 			to = intersect(nums, to)
@@ -148,7 +140,7 @@ func (f *finder) candidates() (nums []int64, known bool, err error) {
 	few := func() bool { return known && len(nums) <= fewCandidates }
 	for _, list := range f.lists() {
 		if few() {
-			return nums, true, nil
+			break
 		}
 		some, err := list().int(maxCandidates + 1).ints()
 		if err != nil {
@@ -160,10 +152,16 @@ func (f *finder) candidates() (nums []int64, known bool, err error) {
 		}
 	}
 	for _, t := range f.terms {
-		if few() {
-			return nums, true, nil
+		if known && len(nums) == 0 {
+			break
 		}
-		if err := t.load(f.conn, fewDocs); err != nil {
+		if t.Prefix {
+			// Also where few candidates are known: it cannot be probed.
+			err = t.loadPrefix(ctx, f.conn, f.patience)
+		} else if !few() {
+			err = t.load(f.conn, fewDocs)
+		}
+		if err != nil {
 			return nil, false, err
 		}
 		if !t.complete {

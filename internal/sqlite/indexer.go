@@ -27,11 +27,11 @@ const (
 
 // Bounds of one transaction of the indexer, so that it stalls no other writer, and of what it reads at a time.
 const (
-	indexBytes = 16 << 10 // of terms
+	indexBytes = 8 << 10 // of terms
 	indexDocs  = 100
 	indexRead  = 1 << 20 // of content
 	indexScan  = 200     // conversations
-	mergePages = 16
+	mergePages = 8
 	// mergeSteps is how many steps of merging follow each transaction at most: more than it takes to keep up, so that the
 	// number of segments stays far below FTS5's limit of 2,000, which fails whoever writes.
 	mergeSteps = 4

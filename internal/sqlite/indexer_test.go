@@ -117,6 +117,30 @@ func TestNothingOfADeletedConversationStaysInTheIndex(t *testing.T) {
 	}
 }
 
+func TestAPrefixThatIsTooCommonIsReadFromTheTexts(t *testing.T) {
+	s := openNew(t)
+	s.prefixPatience = time.Nanosecond
+	for i := range 40 {
+		talk(t, s, fmt.Sprintf("conv_%d", i), []string{"needle and hay", "hay alone"}[i%2])
+	}
+	for text, want := range map[string]int{"need": 20, "n": 20, "hay ne": 20, "h": 40, "needle titled": 20, "tit": 40, "conv 3": 11, "needle x": 0, "nobody need": 0} {
+		if got := hits(t, s, text); got != want {
+			t.Errorf("%s: %d are found, want %d", text, got, want)
+		}
+	}
+	q, err := search.Parse("hay NEED")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.Conversations(t.Context(), "default", chat.Query{Page: chat.Page{Limit: 3}, Search: q})
+	if err != nil || len(list.Data) != 3 || !list.HasMore {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	if m := list.Data[0].Match; m.ItemID != "msg_1" || m.Text != "needle and hay" || len(m.Matches) != 2 {
+		t.Errorf("%+v", m)
+	}
+}
+
 func TestASearchThatTakesTooLongSaysSo(t *testing.T) {
 	s := openNew(t)
 	talk(t, s, "conv_1", "needle")
@@ -153,8 +177,8 @@ func TestAnInterruptedSearchLeavesItsConnectionUsable(t *testing.T) {
 			return c.snapshot(func() error {
 				c.SetInterrupt(over)
 				defer c.SetInterrupt(nil)
-				f := &finder{conn: c, owner: "default", q: &q, terms: []*term{newTerm("needle", true)}}
-				_, err := f.page()
+				f := &finder{conn: c, owner: "default", q: &q, terms: []*term{newTerm(search.Term{Text: "needle"})}}
+				_, err := f.page(t.Context())
 				if sqlite.ErrCode(err) != sqlite.ResultInterrupt {
 					t.Errorf("got %v", err)
 				}

@@ -21,7 +21,7 @@ func TestEveryStatementUsesAnIndex(t *testing.T) {
 		insertRecord, selectRecord, selectRecordKey, selectMeta, insertMeta, selectLastChain, insertChain, selectHead,
 		takeNumber, insertFork, deleteFork, purgeForks, deleteForks, selectFirstNew, copyItems,
 		insertPair, deletePair, selectPair, listByUser, listByModel, listByPair, listByCreated, selectFound, walkUp, walkDown, selectConversationAt, selectShown,
-		indexDoc, unindexDocs, mergeDocs, selectDoc, selectLastDoc, listDocs, listDocsDown, listBelow, selectUnindexed, selectTitle, listUnindexed, selectItemState,
+		indexDoc, unindexDocs, mergeDocs, selectDoc, selectLastDoc, listTexts, listDocs, listDocsDown, listBelow, selectUnindexed, selectTitle, listUnindexed, selectItemState,
 		setMeta, deleteMeta,
 		insertPurge, deletePurge, listPurgeItems, deleteItems, deleteResponses, selectRemaining, listForVerifying,
 	}

@@ -83,7 +83,9 @@ type Store struct {
 	indexer *indexer
 	// searches has room for those that may run at a time, so that they leave readers to the others.
 	searches chan struct{}
-	check    *check
+	// prefixPatience is that constant, but in tests.
+	prefixPatience time.Duration
+	check          *check
 	// stop ends what runs in the background.
 	stop      context.CancelFunc
 	closing   sync.Once
@@ -132,6 +134,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 	s.purger = newPurger(s, o.Log)
 	s.forks = newForks()
 	s.searches = make(chan struct{}, max(o.Readers/2, 1))
+	s.prefixPatience = prefixPatience
 	s.indexer = newIndexer(s, o.Log, indexed)
 	s.writer.changed = s.indexer.changed
 	s.check = startCheck(background, o.Path, o.Log, clean)

@@ -2,9 +2,12 @@ package sqlite
 
 import (
 	"bytes"
+	"context"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/search"
 )
 
@@ -17,6 +20,8 @@ const (
 	// The table that FTS5 keeps beside the index has a row for each of its rows.
 	selectDoc     = `SELECT 1 FROM search_docsize WHERE id = ?`
 	selectLastDoc = `SELECT max(id) FROM search_docsize WHERE id >= ? AND id < ?`
+
+	listTexts = `SELECT pos, type, content FROM items WHERE pos > ? AND pos < ? AND excluded < 2 ORDER BY pos DESC`
 
 	listDocs     = `SELECT rowid FROM search WHERE search MATCH ? ORDER BY rowid LIMIT ?`
 	listDocsDown = `SELECT rowid FROM search WHERE search MATCH ? AND rowid >= ? AND rowid < ? ORDER BY rowid DESC LIMIT ?`
@@ -35,6 +40,9 @@ const (
 const (
 	// fewDocs is how many rows of a term are read to see whether it is rare.
 	fewDocs = 20_000
+	// prefixPatience is how long the rows of a prefix may take to be read. One that takes longer is common, and whether a
+	// conversation holds it is read from its texts.
+	prefixPatience = 150 * time.Millisecond
 	// maxProbes is how many conversations are asked one by one whether they hold a term; then all its rows are read.
 	maxProbes = 64
 	// shownDocs is how many rows of a conversation may be shown for a term: the newest.
@@ -44,29 +52,30 @@ const (
 // term is one of a search, and what is known of where it stands.
 type term struct {
 	// match is the term in the language of FTS5: a string, in which a term can end nothing, since none holds a quote.
-	match  string
-	prefix bool
+	match string
+	search.Term
+	// common: there are too many rows to read them.
+	common bool
 	// rows are the positions of what holds it, in order: all of them if complete, else some.
 	rows     []int64
 	complete bool
 	probes   int
 }
 
-func newTerm(text string, prefix bool) *term {
-	t := &term{match: `"` + strings.ReplaceAll(text, `"`, `""`) + `"`, prefix: prefix}
-	if prefix {
-		t.match += " *"
+func newTerm(t search.Term) *term {
+	match := `"` + strings.ReplaceAll(t.Text, `"`, `""`) + `"`
+	if t.Prefix {
+		match += " *"
 	}
-	return t
+	return &term{Term: t, match: match}
 }
 
-// load reads the term's rows up to a limit; 0 is all. FTS5 collects all rows of a prefix before it returns the first one,
-// so of a prefix all are kept.
+// load reads the term's rows up to a limit; 0 is all.
 func (t *term) load(c *conn, limit int64) error {
-	if t.complete {
+	if t.complete || t.common {
 		return nil
 	}
-	if t.prefix || limit == 0 {
+	if limit == 0 {
 		limit = -1
 	}
 	rows, err := c.prepare(listDocs).text(t.match).int(limit).ints()
@@ -78,14 +87,40 @@ func (t *term) load(c *conn, limit int64) error {
 	return nil
 }
 
+// loadPrefix reads all rows of a prefix, because FTS5 collects them before it returns the first one, unless they are too
+// many. It resets every statement that stands at a row. The connection is interrupted by ctx before it and after.
+func (t *term) loadPrefix(ctx context.Context, c *conn, patience time.Duration) error {
+	brief, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	c.SetInterrupt(brief.Done())
+	defer c.SetInterrupt(ctx.Done())
+	err := t.load(c, 0)
+	if err != nil && brief.Err() != nil && ctx.Err() == nil {
+		t.common, err = true, nil
+	}
+	return err
+}
+
+// cost orders terms by what it costs to ask a conversation for them.
+func (t *term) cost() int {
+	switch {
+	case t.complete:
+		return 0
+	case !t.common:
+		return 1
+	default:
+		return 2
+	}
+}
+
 // holds reports whether anything of a conversation holds the term.
 func (t *term) holds(c *conn, num int64) (bool, error) {
-	if !t.complete && (t.prefix || t.probes == maxProbes) {
+	if t.probes == maxProbes {
 		if err := t.load(c, 0); err != nil {
 			return false, err
 		}
 	}
-	if !t.complete {
+	if !t.complete && !t.common {
 		t.probes++
 	}
 	rows, err := t.of(c, num, 1)
@@ -100,7 +135,42 @@ func (t *term) of(c *conn, num, limit int64) ([]int64, error) {
 		to, _ := slices.BinarySearch(t.rows, hi)
 		return t.rows[max(from, to-int(limit)):to], nil
 	}
+	if t.common {
+		return t.read(c, num)
+	}
 	return c.prepare(listDocsDown).text(t.match).int(lo).int(hi).int(limit).ints()
+}
+
+// read finds the newest item of a conversation that holds the term in its text, else the title.
+func (t *term) read(c *conn, num int64) (rows []int64, err error) {
+	s := c.prepare(listTexts).int(pos(num, 0)).int(pos(num+1, 0))
+	for {
+		more, err := s.next()
+		if err != nil {
+			return nil, err
+		}
+		if !more {
+			break
+		}
+		a := &arena{}
+		at := s.getInt()
+		var it chat.Item
+		it.Type, it.Content = s.getText(a), s.getRaw(a)
+		if t.In(chat.SearchText(&it)) {
+			s.reset()
+			return []int64{at}, nil
+		}
+	}
+	s = c.prepare(selectTitle).int(num)
+	found, err := s.next()
+	if err != nil || !found {
+		return nil, err
+	}
+	defer s.reset()
+	if t.In(s.getText(&arena{})) {
+		rows = []int64{pos(num, 0)}
+	}
+	return rows, nil
 }
 
 // conversations are those whose rows are known, in order.
