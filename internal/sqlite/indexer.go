@@ -207,6 +207,8 @@ func (i *indexer) take(ctx context.Context) error {
 	i.pending, i.waiting, i.working = map[int64]struct{}{}, nil, true
 	i.mu.Unlock()
 	left, err := i.index(ctx, slices.Sorted(maps.Keys(taken)))
+	// Something may have been deleted.
+	i.unmerged = i.unmerged || len(taken) > 0
 	i.changed(left)
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -315,6 +315,7 @@ func (s *Store) DeleteItem(ctx context.Context, owner, conversationID, id string
 		if err := t.unindex(c.num, at&maxSeq); err != nil {
 			return err
 		}
+		t.touch(c.num)
 		if err := t.advance(c, c.nextSeq, -1, time.Time{}, ""); err != nil {
 			return err
 		}

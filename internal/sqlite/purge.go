@@ -108,6 +108,7 @@ func (p *purger) pending(ctx context.Context) (nums []int64, err error) {
 
 // purge takes one step and reports whether there are more to take now.
 func (t *tx) purge(num int64) (more bool, err error) {
+	t.touch(num)
 	upTo, err := t.purgeEnd(num)
 	if err != nil {
 		return false, err

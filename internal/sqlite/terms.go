@@ -234,5 +234,5 @@ func (t *tx) openIndex() (complete bool, err error) {
 	return indexed != nil, t.write(t.prepare(deleteMeta).text(metaIndexed))
 }
 
-// touch has the conversation indexed once the transaction is committed.
+// touch has the conversation indexed once the transaction is committed, and what is deleted in the index merged away.
 func (t *tx) touch(num int64) { t.touched = append(t.touched, num) }

@@ -6,6 +6,8 @@
 CREATE VIRTUAL TABLE search USING fts5 (words, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii');
 INSERT INTO search (search, rank) VALUES ('automerge', 0);
 INSERT INTO search (search, rank) VALUES ('crisismerge', 64);
+-- The words of what is deleted leave the file when their segment is merged, so that is done once they are a hundredth of it.
+INSERT INTO search (search, rank) VALUES ('deletemerge', 1);
 
 -- What conversations are filtered by. None of it changes in a turn.
 CREATE INDEX conversations_by_user ON conversations (owner, user) WHERE user IS NOT NULL;
