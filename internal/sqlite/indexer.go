@@ -51,6 +51,8 @@ type indexer struct {
 	wake  chan struct{}
 	hurry chan struct{}
 	done  chan struct{}
+	// patience is indexPatience, but in tests.
+	patience time.Duration
 
 	mu      sync.Mutex
 	pending map[int64]struct{}
@@ -72,7 +74,7 @@ type indexer struct {
 func newIndexer(s *Store, log *slog.Logger, complete bool) *indexer {
 	i := &indexer{
 		store: s, log: log, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), done: make(chan struct{}),
-		pending: map[int64]struct{}{}, unmerged: !complete, early: make(chan struct{}),
+		pending: map[int64]struct{}{}, unmerged: !complete, patience: indexPatience, early: make(chan struct{}),
 	}
 	if complete {
 		close(i.early)
@@ -113,7 +115,7 @@ func (i *indexer) catchUp(ctx context.Context) {
 		poke(i.hurry)
 	}
 	i.mu.Unlock()
-	patience := time.NewTimer(indexPatience)
+	patience := time.NewTimer(i.patience)
 	defer patience.Stop()
 	for _, awaited := range []chan struct{}{i.early, caught} {
 		if awaited == nil {

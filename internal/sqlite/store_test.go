@@ -3,6 +3,7 @@ package sqlite
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/parley-llm/parley/internal/storetest"
 )
@@ -10,10 +11,12 @@ import (
 // openAt opens a store that is closed when the test ends, if it has not been before.
 func openAt(t *testing.T, path string) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), Options{Path: path})
+	s, err := Open(t.Context(), Options{Path: path, SearchTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
+	// What takes long on a busy machine is not what is tested.
+	s.indexer.patience = time.Minute
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
