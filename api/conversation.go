@@ -15,7 +15,7 @@ type Params struct {
 	PresencePenalty  *float64        `json:"presence_penalty,omitempty" minimum:"-2" maximum:"2" doc:"Positive values favour new topics."`
 	FrequencyPenalty *float64        `json:"frequency_penalty,omitempty" minimum:"-2" maximum:"2" doc:"Positive values discourage repetition."`
 	ResponseFormat   json.RawMessage `json:"response_format,omitempty" doc:"The form of the reply, as in Chat Completions: {\"type\":\"text\"}, {\"type\":\"json_object\"} or {\"type\":\"json_schema\", ...}."`
-	Truncation       string          `json:"truncation,omitempty" enum:"disabled" doc:"disabled: a conversation that is too long for the model fails. auto is not supported yet."`
+	Truncation       string          `json:"truncation,omitempty" enum:"auto,disabled" doc:"What happens when the conversation is too long for the model: auto, the default, leaves the oldest turns out; disabled refuses the prompt."`
 }
 
 // ParamsPatch changes sampling settings key by key; null removes one.
@@ -28,7 +28,7 @@ type ParamsPatch struct {
 	PresencePenalty  Optional[float64]         `json:"presence_penalty,omitzero" minimum:"-2" maximum:"2"`
 	FrequencyPenalty Optional[float64]         `json:"frequency_penalty,omitzero" minimum:"-2" maximum:"2"`
 	ResponseFormat   Optional[json.RawMessage] `json:"response_format,omitzero" doc:"Replaced as a whole."`
-	Truncation       Optional[string]          `json:"truncation,omitzero" doc:"disabled; auto is not supported yet."`
+	Truncation       Optional[string]          `json:"truncation,omitzero" doc:"auto or disabled."`
 }
 
 // NewConversation asks for a conversation. Everything in it may be left out.

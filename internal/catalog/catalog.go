@@ -1,13 +1,14 @@
 // Package catalog knows models: how much fits into their context and what they cost. Its table is made from another
 // project's at development time; what an operator sets and what a provider says of itself go before it.
 //
-// It sends nothing and decides nothing: it answers what the core asks.
+// It decides nothing: it answers what the core asks.
 package catalog
 
 import (
 	"cmp"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/parley-llm/parley/internal/llm"
 )
@@ -29,6 +30,8 @@ type Catalog struct {
 	mu sync.Mutex
 	// learned holds the windows that providers have told of.
 	learned map[key]int64
+	// asked is when an endpoint was last asked.
+	asked map[string]time.Time
 }
 
 // key is a model at an endpoint.
@@ -36,7 +39,7 @@ type key struct{ endpoint, model string }
 
 // New makes a catalogue. Of two overrides of the same model the later one counts.
 func New(overrides ...Override) *Catalog {
-	c := &Catalog{overrides: map[key]llm.ModelInfo{}, learned: map[key]int64{}}
+	c := &Catalog{overrides: map[key]llm.ModelInfo{}, learned: map[key]int64{}, asked: map[string]time.Time{}}
 	for _, o := range overrides {
 		c.overrides[key{o.Endpoint, o.Model}] = o.ModelInfo
 	}

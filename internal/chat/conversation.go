@@ -133,6 +133,8 @@ type Response struct {
 	Output []Item
 	Usage  *llm.Usage
 	Cost   *Cost // nil if unknown
+	// Truncated counts the items of the history that were left out to fit the model's context.
+	Truncated int
 	// Attempts counts the calls to the provider, from 1.
 	Attempts     int
 	FinishReason string

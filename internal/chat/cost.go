@@ -40,6 +40,10 @@ func (c *Cost) Plus(o *Cost) *Cost {
 // Catalog says what is known of models. It answers at once, from memory, and is safe for concurrent use.
 type Catalog interface {
 	Model(e llm.Endpoint, model string) llm.ModelInfo
+	// Learn takes the context window that a provider has told of in refusing a prompt.
+	Learn(e llm.Endpoint, model string, window int64)
+	// Ask may ask the provider in the background for its models' windows: a prompt of at most so many tokens is about to go to one.
+	Ask(e llm.Endpoint, model string, most int64)
 }
 
 // modelInfo is what is known of a model.
@@ -66,7 +70,8 @@ const bytesPerToken = 4
 // release lets go of what was asked. Nothing is sent again from here on, and an answer may take long.
 func (t *turn) release() {
 	t.call.Body = nil
-	if r := t.request; r != nil {
+	if t.prompt != nil {
+		r := t.prompt.request
 		t.sent = sent{
 			items: len(r.Items), instructions: strings.Clone(r.Instructions),
 			rest: len(r.Tools) + len(r.ToolChoice) + len(r.Params.ResponseFormat),
@@ -74,7 +79,7 @@ func (t *turn) release() {
 		if t.aside {
 			t.sent.aside = r.Items
 		}
-		t.request = nil
+		t.prompt = nil
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/parley-llm/parley/internal/fault"
@@ -53,7 +54,7 @@ func (s *Service) execute(ctx context.Context, run *Run, t *turn) {
 		r := s.newReply(run, t)
 		res := s.attempt(ctx, run, t, r)
 		s.observe(t, res)
-		if !s.mayRetry(ctx, attempt, res) || !s.again(ctx, run, t, attempt, res) {
+		if !s.mayRetry(ctx, attempt-t.trims, res) && !s.mayShorten(ctx, t, res) || !s.again(ctx, run, t, attempt, res) {
 			s.end(ctx, run, t, r, res)
 			return
 		}
@@ -68,7 +69,7 @@ func (s *Service) again(ctx context.Context, run *Run, t *turn, attempt int, res
 		res.err.Fault = fault.Of(auditUnavailable(err))
 		return false
 	}
-	run.update(func(r *Response) { r.Attempts = attempt + 1 })
+	run.update(func(r *Response) { r.Attempts, r.Truncated = attempt+1, t.response.Truncated })
 	return true
 }
 
@@ -174,6 +175,23 @@ func (s *Service) mayRetry(ctx context.Context, attempt int, res *result) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// mayShorten decides whether a prompt that the provider found too long is sent again with less of the history, and makes that.
+func (s *Service) mayShorten(ctx context.Context, t *turn, res *result) bool {
+	if res.err == nil || res.err.Fault.Code != codeTooLong || !res.answered.IsZero() || ctx.Err() != nil || t.trims == maxTrims || !s.shorten(t, res.err) {
+		return false
+	}
+	body, err := t.endpoint.Provider.Encode(t.prompt.request)
+	if err != nil {
+		return false
+	}
+	t.call = &llm.Call{Model: t.call.Model, Stream: t.call.Stream, Body: body}
+	// The earlier attempt's record keeps its own.
+	t.intent.Payloads = slices.Clone(t.intent.Payloads)
+	t.intent.Payloads[len(t.intent.Payloads)-1] = t.commitment()
+	t.response.Truncated = t.prompt.dropped
+	return true
 }
 
 func (s *Service) observe(t *turn, res *result) {

@@ -214,6 +214,14 @@ type catalog map[string]llm.ModelInfo
 
 func (c catalog) Model(_ llm.Endpoint, model string) llm.ModelInfo { return c[model] }
 
+func (c catalog) Learn(_ llm.Endpoint, model string, window int64) {
+	info := c[model]
+	info.ContextWindow = window
+	c[model] = info
+}
+
+func (c catalog) Ask(llm.Endpoint, string, int64) {}
+
 func newWorld(t *testing.T, scripts ...script) *world {
 	t.Helper()
 	w := &world{t: t, provider: &provider{scripts: scripts}, catalog: catalog{}, path: filepath.Join(t.TempDir(), "parley.db")}

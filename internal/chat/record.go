@@ -36,7 +36,7 @@ func (s *Service) record(kind audit.Kind, caller Caller) audit.Record {
 }
 
 // intent is the record that must be durable before the provider is dialled.
-func (s *Service) intent(t *turn, c *Conversation, masked maskedText, items int) audit.Record {
+func (s *Service) intent(t *turn, c *Conversation, masked maskedText) audit.Record {
 	rec := s.attemptRecord(audit.KindIntent, t, 1)
 	if c.User != "" {
 		rec.User = s.Pseudonym(c.User)
@@ -44,9 +44,14 @@ func (s *Service) intent(t *turn, c *Conversation, masked maskedText, items int)
 	if s.AuditMaxChars > 0 {
 		rec.Payloads = append(rec.Payloads, audit.NewPayload(audit.PartPrompt, audit.CutTail(masked.text, s.AuditMaxChars)))
 	}
-	rec.Payloads = append(rec.Payloads, audit.NewCommitment(audit.PartContext, items, t.call.Body))
+	rec.Payloads = append(rec.Payloads, t.commitment())
 	rec.Mask = mask(&masked.counts, masked.failed)
 	return rec
+}
+
+// commitment stands for what is sent: the history that is left, and the input.
+func (t *turn) commitment() audit.Payload {
+	return audit.NewCommitment(audit.PartContext, len(t.prompt.request.Items), t.call.Body)
 }
 
 // nextIntent is the intent of a further attempt: the same texts, sent again.

@@ -39,9 +39,11 @@ type turn struct {
 	caller   Caller
 	endpoint llm.Endpoint
 	info     llm.ModelInfo
-	// request is what the call's bytes were made from; nil once the model has answered, and sent what is left of it.
-	request  *llm.Request
-	sent     sent
+	// prompt is what the call's bytes were made from; nil once the model has answered, and sent what is left of it.
+	prompt *prompt
+	sent   sent
+	// trims counts how often it was shortened because the provider found it too long.
+	trims    int
 	call     *llm.Call
 	response Response
 	intent   audit.Record
@@ -170,20 +172,26 @@ func (s *Service) prepare(ctx context.Context, req *Request, c *Conversation, hi
 	if !ok {
 		return nil, fault.New(fault.NotFound, "model_not_found", "No provider is configured for this model.")
 	}
-	request := llmRequest(req, c, history, name)
-	body, err := endpoint.Provider.Encode(request)
+	p := &prompt{
+		endpoint: endpoint, info: s.modelInfo(endpoint, name),
+		request: llmRequest(req, c, history, name), history: history, input: req.Input,
+	}
+	if err := s.fit(p); err != nil {
+		return nil, err
+	}
+	body, err := endpoint.Provider.Encode(p.request)
 	if err != nil {
 		return nil, err
 	}
 	t := &turn{
 		caller:   req.Caller,
 		endpoint: endpoint,
-		info:     s.modelInfo(endpoint, name),
-		request:  request,
+		info:     p.info,
+		prompt:   p,
 		call:     &llm.Call{Model: name, Stream: req.Stream, Body: body},
 		response: Response{
 			ID: s.NewID(PrefixResponse), Owner: req.Caller.Owner, ConversationID: req.ConversationID, Status: InProgress,
-			Model: model, Provider: endpoint.Name, Host: endpoint.Host, Stream: req.Stream, Attempts: 1,
+			Model: model, Provider: endpoint.Name, Host: endpoint.Host, Stream: req.Stream, Truncated: p.dropped, Attempts: 1,
 			RequestID: req.Caller.RequestID, Actor: req.Caller.Actor, CreatedAt: now,
 		},
 	}
@@ -195,7 +203,7 @@ func (s *Service) prepare(ctx context.Context, req *Request, c *Conversation, hi
 		}
 		t.response.Input = append(t.response.Input, id)
 	}
-	t.intent = s.intent(t, c, masked, len(history)+len(req.Input))
+	t.intent = s.intent(t, c, masked)
 	if s.ModelTitles && !c.TitleSet && !slices.ContainsFunc(history, func(it Item) bool { return it.Output }) {
 		t.question = cmp.Or(firstUserText(history), firstUserText(req.Input))
 	}

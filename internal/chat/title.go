@@ -72,7 +72,7 @@ func (s *Service) beginAside(ctx context.Context, t *turn, answer string) (*turn
 		return nil, err
 	}
 	aside := &turn{
-		caller: t.caller, endpoint: t.endpoint, info: t.info, request: request, call: &llm.Call{Model: t.call.Model, Body: body}, aside: true,
+		caller: t.caller, endpoint: t.endpoint, info: t.info, prompt: &prompt{request: request}, call: &llm.Call{Model: t.call.Model, Body: body}, aside: true,
 		response: Response{
 			ID: s.NewID(PrefixResponse), Owner: t.response.Owner, ConversationID: t.response.ConversationID, Status: InProgress,
 			Model: t.response.Model, Provider: t.response.Provider, Host: t.response.Host, Attempts: 1,
@@ -84,7 +84,7 @@ func (s *Service) beginAside(ctx context.Context, t *turn, answer string) (*turn
 		question, answer := s.Masker.AppendText(nil, t.question, c), s.Masker.AppendText(nil, answer, c)
 		return []byte(titleExcerptOf(string(question), string(answer)))
 	})
-	aside.intent = s.intent(aside, &Conversation{}, masked, 1)
+	aside.intent = s.intent(aside, &Conversation{}, masked)
 	aside.intent.User = t.intent.User
 	return aside, s.Store.BeginAside(ctx, aside.response.Owner, &aside.response, aside.intent)
 }

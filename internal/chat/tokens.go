@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"bytes"
 	"encoding/json"
 	"hash/maphash"
 	"strings"
@@ -20,6 +21,20 @@ const (
 	// bytesPerFileToken: a file travels as base64, of which about so many bytes become one token.
 	bytesPerFileToken = 100
 )
+
+// fixedTokens counts what goes with every prompt: the instructions, the tools, the form of the answer.
+func (s *Service) fixedTokens(req *llm.Request, most int64) int64 {
+	n := int64(overheadPerPrompt)
+	if req.Instructions != "" {
+		n += overheadPerItem + s.CountTokens(req.Instructions, most)
+	}
+	for _, raw := range []json.RawMessage{req.Tools, req.ToolChoice, req.Params.ResponseFormat} {
+		if len(raw) > 0 && n <= most {
+			n += s.CountTokens(string(raw), most-n)
+		}
+	}
+	return n
+}
 
 // itemTokens counts an item as it is sent. A model's reasoning is not sent back.
 func (s *Service) itemTokens(it *llm.Item, most int64) int64 {
@@ -115,6 +130,19 @@ func reasoningText(data json.RawMessage) string {
 		}
 	}
 	return strings.Join(texts, "\n")
+}
+
+// mostTokens is more than an item can take, without counting: no token is shorter than a byte, and JSON is never shorter
+// than what it says.
+func mostTokens(it *llm.Item) int64 {
+	if it.Type == llm.TypeReasoning {
+		return 0
+	}
+	n := overheadPerItem + int64(len(it.Content)) + int64(len(it.Data))
+	if len(it.Content) > 0 && it.Content[0] == '[' || len(it.Data) > 0 {
+		n += tokensPerImage * int64(bytes.Count(it.Content, []byte("image"))+bytes.Count(it.Data, []byte("image")))
+	}
+	return n
 }
 
 // maxCounted bounds a generation of remembered counts; there are two, of 32 bytes each count.

@@ -168,6 +168,8 @@ type Error struct {
 	// NotSent: the connection was never made, so the provider cannot have seen the prompt.
 	NotSent bool
 	Detail  string
+	// ContextWindow and PromptTokens are what the provider said of both where it found the prompt too long, 0 where it did not say.
+	ContextWindow, PromptTokens int64
 }
 
 // Error is the text for the log; it leaves Detail out.

@@ -219,7 +219,14 @@ func appendResponse(dst []byte, r *chat.Response) []byte {
 	o.outputText("output_text", r.Output)
 	o.usage("usage", r.Usage)
 	o.cost("cost", r.Cost)
-	o.null("truncated")
+	if r.Truncated > 0 {
+		o.key("truncated")
+		o.open()
+		o.int("messages", int64(r.Truncated))
+		o.close()
+	} else {
+		o.null("truncated")
+	}
 	o.int("attempts", int64(r.Attempts))
 	o.strOrNull("finish_reason", r.FinishReason)
 	if e := r.Error; e != nil {

@@ -263,8 +263,6 @@ func isLater(location string, detail *huma.ErrorDetail) bool {
 		return detail.Value == true
 	case "body.store":
 		return detail.Value == false
-	case "body.params.truncation":
-		return detail.Value == "auto"
 	default:
 		return false
 	}

@@ -69,7 +69,7 @@ func (s *server) finishSchemas() {
 	s.schema("NewResponse").Extensions = map[string]any{"oneOf": promptOrRegenerate()}
 	s.property("Params", "response_format", responseFormatSchema(false))
 	s.property("ParamsPatch", "response_format", responseFormatSchema(true))
-	s.schema("ParamsPatch").Properties["truncation"].Enum = []any{"disabled", nil}
+	s.schema("ParamsPatch").Properties["truncation"].Enum = []any{"auto", "disabled", nil}
 
 	for name, fields := range map[string][]string{
 		"Conversation":        {"forked_from", "cost"},

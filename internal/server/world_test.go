@@ -26,6 +26,11 @@ import (
 	"github.com/parley-llm/parley/internal/upstream"
 )
 
+// quiet is a catalogue that asks no upstream, for which a test would have to have an answer ready.
+type quiet struct{ *catalog.Catalog }
+
+func (quiet) Ask(llm.Endpoint, string, int64) {}
+
 // counter is shared: its vocabulary takes a while to load.
 var counter tokens.Counter
 
@@ -38,6 +43,8 @@ type settings struct {
 	allowedHosts    []string
 	// anthropic adds a provider of that name and protocol.
 	anthropic bool
+	// models are what an operator says of models.
+	models []catalog.Override
 }
 
 func (o *settings) read(t *testing.T, text string) {
@@ -56,6 +63,10 @@ func (o *settings) read(t *testing.T, text string) {
 			o.upstreamTimeout, err = time.ParseDuration(value)
 		case "anthropic":
 			o.anthropic, err = strconv.ParseBool(value)
+		case "context_window":
+			model, window, _ := strings.Cut(value, ",")
+			o.models = append(o.models, catalog.Override{Endpoint: "openai", Model: model})
+			o.models[len(o.models)-1].ContextWindow, err = strconv.ParseInt(window, 10, 64)
 		case "allowed_hosts":
 			o.allowedHosts = strings.Split(value, ",")
 		default:
@@ -118,7 +129,7 @@ func newWorld(t *testing.T, o settings) *world {
 		Store: w.store, Audit: w.store, Masker: pii.New(), Log: log, Now: now, NewID: newID,
 		Router:       router,
 		DefaultModel: func(context.Context) (string, error) { return "small", nil },
-		Catalog:      catalog.New(),
+		Catalog:      quiet{catalog.New(o.models...)},
 		CountTokens:  counter.Count,
 		Pseudonym:    func(string) string { return "u_pseudonym" },
 		Observer:     w.metrics, ContextMessages: o.contextMessages, AuditMaxChars: o.auditMaxChars,

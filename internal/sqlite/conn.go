@@ -198,6 +198,14 @@ func (s *stmt) total(u llm.Usage) *stmt {
 	return s.usage(&u)
 }
 
+// count is int where 0 is left out.
+func (s *stmt) count(n int) *stmt {
+	if n == 0 {
+		return s.null()
+	}
+	return s.int(int64(n))
+}
+
 func (s *stmt) cost(c *chat.Cost) *stmt {
 	if c == nil {
 		return s.null()

@@ -9,7 +9,7 @@ import (
 const responseColumns = `r.num, r.conversation, r.id, r.owner, r.status, r.attempts, r.first_seq, coalesce(r.input_end, r.output_seq),
   r.output_seq, r.end_seq,
   r.created_at, r.started_at, r.first_token_at, r.completed_at, r.stream, r.model, r.provider, r.host, r.actor, r.request_id,
-  r.finish_reason, r.error_code, r.error_message, r.usage, r.cost`
+  r.finish_reason, r.error_code, r.error_message, r.usage, r.cost, r.truncated`
 
 const (
 	selectResponse = `SELECT ` + responseColumns + `, c.id FROM responses r JOIN conversations c ON c.num = r.conversation
@@ -48,6 +48,7 @@ func scanResponse(s *stmt, a *arena, r *responseRow) (err error) {
 		return err
 	}
 	r.Cost, err = decodeCost(s.getRaw(a))
+	r.Truncated = int(s.getInt())
 	return err
 }
 

@@ -15,12 +15,12 @@ const (
   updated_at = ?, active_response = NULL, usage = ?, cost = ? WHERE num = ?`
 
 	insertResponse = `INSERT INTO responses (conversation, id, owner, status, attempts, first_seq, input_end, output_seq, end_seq, created_at,
-  stream, model, provider, host, actor, request_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+  stream, model, provider, host, actor, request_id, truncated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	selectRun = `SELECT r.num, r.conversation, r.status, r.first_seq, r.input_end, r.output_seq, c.next_seq, c.id, c.usage, c.cost
   FROM responses r LEFT JOIN conversations c ON c.num = r.conversation WHERE r.id = ? AND r.owner = ?`
 	setAttempts = `UPDATE responses SET attempts = ? WHERE num = ?`
 	endResponse = `UPDATE responses SET status = ?, attempts = ?, output_seq = ?, end_seq = ?, started_at = ?, first_token_at = ?, completed_at = ?,
-  finish_reason = ?, error_code = ?, error_message = ?, usage = ?, cost = ? WHERE num = ?`
+  finish_reason = ?, error_code = ?, error_message = ?, usage = ?, cost = ?, truncated = ? WHERE num = ?`
 
 	// Where nobody has set one.
 	setTitle = `UPDATE conversations SET title = ?, title_set = 1, version = version + 1 WHERE num = ? AND title_set = 0`
@@ -94,7 +94,7 @@ func (t *tx) insertResponse(conversation int64, owner string, r *chat.Response, 
 		s.int(inputEnd)
 	}
 	return t.write(s.int(outputSeq).int(outputSeq).ms(r.CreatedAt).
-		bool(r.Stream).text(r.Model).text(r.Provider).opt(r.Host).opt(r.Actor).opt(r.RequestID))
+		bool(r.Stream).text(r.Model).text(r.Provider).opt(r.Host).opt(r.Actor).opt(r.RequestID).count(r.Truncated))
 }
 
 // BeginAside implements chat.Store. No item has the seq 0, and only such a response begins there.
@@ -283,7 +283,7 @@ func (t *tx) end(r *run, e *chat.Ending, outputSeq, endSeq int64) error {
 	} else {
 		s.null().null()
 	}
-	if err := t.write(s.usage(final.Usage).cost(final.Cost).int(r.num)); err != nil {
+	if err := t.write(s.usage(final.Usage).cost(final.Cost).count(final.Truncated).int(r.num)); err != nil {
 		return err
 	}
 	return t.sealOne(&e.Outcome)

@@ -30,6 +30,7 @@ var turnCases = []testCase{
 		w.ok(w.CreateConversation(w.ctx, owner, &c, w.messages(2)))
 		c = w.read(owner, c.ID)
 		t := w.turn(c, w.message(llm.User, "first"), w.message(llm.User, "second"))
+		t.Response.Truncated = 2
 		want := t.Response
 		w.ok(w.Begin(w.ctx, owner, t))
 		w.equal(seqs(t.Input), []int64{3, 4})
@@ -55,7 +56,7 @@ var turnCases = []testCase{
 		answer.Usage = usage
 		e := w.ending(t, chat.Incomplete, reasoning, answer, w.call("1"))
 		e.Response.Usage, e.Response.FinishReason, e.Response.Attempts = usage, "length", 2
-		e.Response.Cost = &chat.Cost{AmountMicros: 12, PriceVersion: "list 1"}
+		e.Response.Cost, e.Response.Truncated = &chat.Cost{AmountMicros: 12, PriceVersion: "list 1"}, 4
 		e.Response.StartedAt, e.Response.FirstTokenAt = w.now(), w.now()
 		w.ok(w.End(w.ctx, owner, e))
 		w.equal(seqs(e.Response.Output), []int64{3, 4, 5})

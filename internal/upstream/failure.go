@@ -17,6 +17,9 @@ import (
 	"github.com/parley-llm/parley/internal/rawjson"
 )
 
+// codeTooLong is the code of a prompt that did not fit into the model's context.
+const codeTooLong = "context_length_exceeded"
+
 const (
 	// maxDetail bounds what is kept of a provider's own words.
 	maxDetail = 2 << 10
@@ -143,7 +146,7 @@ func (p *problem) classify(status int) (f *fault.Error, retryable bool) {
 	case p.outOfQuota() && status >= 400 && status < 500:
 		return fault.New(fault.RateLimited, "upstream_rate_limited", "The quota at the model's provider is used up."), false
 	case status == http.StatusRequestEntityTooLarge, status == http.StatusBadRequest && p.tooLong():
-		return fault.New(fault.Invalid, "context_length_exceeded", "The conversation does not fit into the model's context. Shorten it, or take a model with a larger one."), false
+		return fault.New(fault.Invalid, codeTooLong, "The conversation does not fit into the model's context. Shorten it, or take a model with a larger one."), false
 	case status == http.StatusBadRequest:
 		return fault.New(fault.Invalid, "upstream_rejected", "The model's provider rejected the request"+p.names()+"."), false
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
@@ -185,9 +188,13 @@ func (c *Client) refusal(status int, header http.Header, body []byte) *llm.Error
 	f, retryable := p.classify(status)
 	f.RetryAfter = retryAfter(header)
 	f.Err = fmt.Errorf("the provider answered with status %d", status)
-	return &llm.Error{
+	e := &llm.Error{
 		Fault: f, HTTPStatus: status, Retryable: retryable, RetryAfter: f.RetryAfter, Detail: c.detail(p.message),
 	}
+	if f.Code == codeTooLong {
+		e.ContextWindow, e.PromptTokens = p.lengths(body)
+	}
+	return e
 }
 
 // Reported is the error of a problem that came after the answer had begun, as body states it; nothing is retried any more.

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -28,6 +29,28 @@ type model struct {
 	Created seconds `json:"created"`
 	// CreatedAt is Anthropic's.
 	CreatedAt Word `json:"created_at"`
+	// The context window, as vLLM, OpenRouter, Groq and llama.cpp tell it.
+	MaxModelLen   tokens `json:"max_model_len"`
+	ContextLength tokens `json:"context_length"`
+	ContextWindow tokens `json:"context_window"`
+	Meta          meta   `json:"meta"`
+}
+
+// meta is what llama.cpp says of a model. Anything else is left out.
+type meta struct{ window tokens }
+
+func (m *meta) UnmarshalJSON(b []byte) error {
+	var fields struct {
+		Window tokens `json:"n_ctx"`
+	}
+	if json.Unmarshal(b, &fields) == nil {
+		m.window = fields.Window
+	}
+	return nil
+}
+
+func (m *model) window() int64 {
+	return int64(cmp.Or(m.MaxModelLen, m.Meta.window, m.ContextWindow, m.ContextLength))
 }
 
 // seconds is a Unix time. What is no such time is left out.
@@ -72,7 +95,7 @@ func (c *Client) Models(ctx context.Context, to *url.URL) ([]llm.Model, error) {
 		if !nameShape.MatchString(owner) {
 			owner = ""
 		}
-		models = append(models, llm.Model{ID: string(m.ID), OwnedBy: owner, Created: m.created()})
+		models = append(models, llm.Model{ID: string(m.ID), OwnedBy: owner, Created: m.created(), ContextWindow: m.window()})
 	}
 	return models, nil
 }
