@@ -77,6 +77,23 @@ func TestAForkGoesOnByItself(t *testing.T) {
 	}
 }
 
+func TestConversationsAreFoundByTheirWords(t *testing.T) {
+	c, ctx := newClient(t), t.Context()
+	want := ok[api.Conversation](t)(c.CreateConversation(ctx, api.NewConversation{
+		User: "jane", Metadata: map[string]string{"k": "v"}, Messages: []api.NewMessage{{Role: "user", Content: api.Text("The harbour of Lisbon")}},
+	}))
+	ok[api.Conversation](t)(c.CreateConversation(ctx, api.NewConversation{Title: "Another harbour"}))
+	for name, q := range map[string]api.ConversationQuery{
+		"words": {Text: "harbour lisb"}, "user": {User: "jane"}, "metadata": {Metadata: map[string]string{"k": "v"}},
+		"both": {Text: "harbour", User: "jane", CreatedAfter: want.CreatedAt.Add(-time.Hour), CreatedBefore: want.CreatedAt.Add(time.Hour)},
+	} {
+		list := ok[api.ConversationList](t)(c.Conversations(ctx, q))
+		if len(list.Data) != 1 || list.Data[0].ID != want.ID || (q.Text != "") != (list.Data[0].Snippet != nil) {
+			t.Errorf("by %s: %+v", name, list.Data)
+		}
+	}
+}
+
 func TestListsGoFromPageToPage(t *testing.T) {
 	c, ctx := newClient(t), t.Context()
 	var messages []api.NewMessage

@@ -152,29 +152,35 @@ func (p *scanner) string() string {
 
 // escaped reads the rest of a string whose first escape stands next.
 func (p *scanner) escaped(head string) string {
-	out := []byte(head)
-	for p.pos < len(p.s) {
-		c := p.s[p.pos]
-		p.pos++
-		switch c {
-		case '"':
-			return string(out)
-		case '\\':
-			out = append(out, p.escape())
-		default:
-			out = append(out, c)
+	// A header within a line of an export is mostly escapes, and about so long.
+	out := append(make([]byte, 0, len(head)+1024), head...)
+	for {
+		end := p.pos
+		for end < len(p.s) && p.s[end] != '"' && p.s[end] != '\\' {
+			end++
 		}
+		if end == len(p.s) {
+			p.failed = true
+			return ""
+		}
+		out = append(out, p.s[p.pos:end]...)
+		p.pos = end + 1
+		if p.s[end] == '"' {
+			return string(out)
+		}
+		out = append(out, p.escape())
 	}
-	p.failed = true
-	return ""
 }
 
 // escape reads what follows a backslash. Only ASCII is ever escaped.
 func (p *scanner) escape() byte {
+	if p.take(`"`) {
+		return '"'
+	}
 	for _, e := range [...]struct {
 		x string
 		c byte
-	}{{`"`, '"'}, {`\`, '\\'}, {"b", '\b'}, {"t", '\t'}, {"n", '\n'}, {"f", '\f'}, {"r", '\r'}} {
+	}{{`\`, '\\'}, {"b", '\b'}, {"t", '\t'}, {"n", '\n'}, {"f", '\f'}, {"r", '\r'}} {
 		if p.take(e.x) {
 			return e.c
 		}
