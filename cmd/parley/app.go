@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/parley-llm/parley/internal/catalog"
 	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/config"
 	"github.com/parley-llm/parley/internal/pii"
@@ -64,7 +63,7 @@ func open(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *app, er
 		Audit:               a.store,
 		Router:              router,
 		DefaultModel:        a.model.model,
-		Catalog:             catalog.New(),
+		Catalog:             newCatalog(cfg),
 		CountTokens:         new(tokens.Counter).Count,
 		Masker:              pii.New(),
 		Log:                 log,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/parley-llm/parley/internal/anthropic"
+	"github.com/parley-llm/parley/internal/catalog"
 	"github.com/parley-llm/parley/internal/config"
 	"github.com/parley-llm/parley/internal/echo"
 	"github.com/parley-llm/parley/internal/llm"
@@ -28,6 +29,24 @@ func newRouter(cfg *config.Config) (*llm.Router, error) {
 	}
 	router.Endpoints = append(router.Endpoints, llm.Endpoint{Name: llm.BuiltIn, Provider: echo.Provider{}})
 	return router, nil
+}
+
+// newCatalog knows of models what the table does and what the operator says.
+func newCatalog(cfg *config.Config) *catalog.Catalog {
+	var overrides []catalog.Override
+	for _, p := range cfg.Providers() {
+		for _, m := range p.ModelInfo {
+			o := catalog.Override{Endpoint: p.Name, ModelInfo: llm.ModelInfo{ContextWindow: m.ContextWindow, MaxOutput: m.MaxOutput}}
+			if m.Model != "*" {
+				o.Model = m.Model
+			}
+			if m.Prices != nil {
+				o.Prices = &llm.Prices{Input: m.Prices.Input, CachedInput: m.Prices.CachedInput, Output: m.Prices.Output}
+			}
+			overrides = append(overrides, o)
+		}
+	}
+	return catalog.New(overrides...)
 }
 
 // hosted is what the clients of all protocols are.

@@ -40,6 +40,8 @@ type Provider struct {
 	FirstByteTimeout, IdleTimeout time.Duration
 	// PublicOnly: nothing in a private network is connected to.
 	PublicOnly bool
+	// ModelInfo is what the operator says of its models.
+	ModelInfo []ModelInfo
 	// Headers go out with every request.
 	Headers map[string]Secret
 

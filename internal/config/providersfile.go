@@ -231,7 +231,8 @@ func (f *providersFile) provider(at string) error {
 			p.PublicOnly = !allowed
 			return err
 		},
-		"headers": func(at string) error { return f.headers(at, &p) },
+		"model_info": func(at string) error { return f.modelInfo(at, &p) },
+		"headers":    func(at string) error { return f.headers(at, &p) },
 	})
 	if err != nil {
 		return err
