@@ -82,6 +82,17 @@ var tamperings = []tampering{
 		}
 	},
 	func(r *rand.Rand, rows []*Row) ([]*Row, string) {
+		// Something put where a store keeps payloads: with any record, those without a payload too.
+		i, text := r.IntN(len(rows)), "a canary"
+		switch row := rows[i]; r.IntN(2) {
+		case 0:
+			row.Payloads = append(row.Payloads, StoredPayload{Part: PartError, Text: &text, Salt: []byte("salt")})
+		default:
+			row.Payloads = append(row.Payloads, StoredPayload{})
+		}
+		return rows, fmt.Sprint("something beside the payloads of ", i)
+	},
+	func(r *rand.Rand, rows []*Row) ([]*Row, string) {
 		a, b := keptPayload(r, rows), keptPayload(r, rows)
 		if a == nil || string(a.Salt) == string(b.Salt) { // a retry sends the same text again
 			return nil, ""

@@ -25,7 +25,8 @@ type Row struct {
 	ResponseID     string
 	Attempt        int
 
-	// Payloads are in the order of the header's. Those that are not Stored may be left out.
+	// Payloads are in the order of the header's. Those that are not Stored may be left out. What is kept in their place and
+	// is none of them comes last, as one that no header names.
 	Payloads []StoredPayload
 }
 

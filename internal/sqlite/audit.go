@@ -94,51 +94,50 @@ func packPayloads(payloads []audit.Payload) (texts string, salts []byte) {
 	return texts, salts
 }
 
-// unpackPayloads is packPayloads backwards. Of bytes that it did not write it returns what can be made out, and the rest
-// of the texts with the last payload.
-func unpackPayloads(texts string, salts []byte) []audit.StoredPayload {
-	var list []audit.StoredPayload
+// unpackPayloads is packPayloads backwards. Of bytes that it did not write it returns what can be made out, and whole is
+// false: exactly what packPayloads makes of the list is whole.
+func unpackPayloads(texts string, salts []byte) (list []audit.StoredPayload, whole bool) {
 	for len(salts) > 0 {
-		part, ok1 := takeBytes(&salts)
-		n, width := binary.Uvarint(salts)
-		if !ok1 || width <= 0 {
-			break
+		part, ok := takeBytes(&salts)
+		if !ok {
+			return list, false
 		}
-		salts = salts[width:]
+		n, ok := takeUvarint(&salts)
+		if !ok || n > uint64(len(texts))+1 {
+			return list, false
+		}
 		p := audit.StoredPayload{Part: string(part)}
 		if n > 0 {
-			length := min(n-1, uint64(len(texts)))
-			text := texts[:length]
-			texts = texts[length:]
+			text := texts[:n-1]
+			texts = texts[n-1:]
 			p.Text = &text
 		}
-		var ok bool
 		if p.Salt, ok = takeBytes(&salts); !ok {
-			break
+			return list, false
 		}
 		list = append(list, p)
 	}
-	if len(list) > 0 && texts != "" {
-		last := &list[len(list)-1]
-		if last.Text != nil {
-			texts = *last.Text + texts
-		}
-		last.Text = &texts
-	}
-	return list
+	return list, texts == ""
 }
 
 func takeBytes(from *[]byte) ([]byte, bool) {
+	n, ok := takeUvarint(from)
+	if !ok || n > uint64(len(*from)) {
+		return nil, false
+	}
+	b := (*from)[:n:n]
+	*from = (*from)[n:]
+	return b, true
+}
+
+// takeUvarint takes a number in its shortest form only.
+func takeUvarint(from *[]byte) (uint64, bool) {
 	n, width := binary.Uvarint(*from)
-	if width <= 0 {
-		return nil, false
+	if width <= 0 || width > 1 && (*from)[width-1] == 0 {
+		return 0, false
 	}
-	rest := (*from)[width:]
-	if n > uint64(len(rest)) {
-		return nil, false
-	}
-	*from = rest[n:]
-	return rest[:n:n], true
+	*from = (*from)[width:]
+	return n, true
 }
 
 // Append implements audit.Log.
@@ -163,7 +162,7 @@ func (s *Store) Record(ctx context.Context, owner, id string) (audit.Record, err
 		if rec, err = scanRecord(q, a); err != nil {
 			return err
 		}
-		kept := unpackPayloads(q.getText(a), q.getRaw(a))
+		kept, _ := unpackPayloads(q.getText(a), q.getRaw(a))
 		for i := range rec.Payloads {
 			if i < len(kept) && kept[i].Part == rec.Payloads[i].Part {
 				rec.Payloads[i].Salt = kept[i].Salt

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -230,21 +231,28 @@ func TestTamperingIsFound(t *testing.T) {
 	closeStore(t, openAt(t, path))
 	const victim = " WHERE pos = (SELECT pos FROM audit WHERE id = 'aud_00000000000000000000000003')"
 	for name, sql := range map[string]string{
-		"the header":         "UPDATE audit SET header = replace(header, 'env', 'eve')" + victim,
-		"the hash":           "UPDATE audit SET hash = zeroblob(32)" + victim,
-		"a column":           "UPDATE audit SET owner = 'other'" + victim,
-		"the attempt":        "UPDATE audit SET attempt = 2" + victim,
-		"the time":           "UPDATE audit SET time = time + 1" + victim,
-		"the text":           "UPDATE audit SET texts = replace(texts, 'some', 'same')" + victim,
-		"the text's end":     "UPDATE audit SET texts = texts || '!'" + victim,
-		"the text's absence": "UPDATE audit SET texts = NULL" + victim,
-		"the salts":          "UPDATE audit SET salts = x'ff'" + victim,
-		"the salts' absence": "UPDATE audit SET salts = NULL" + victim,
-		"a record":           "DELETE FROM audit" + victim,
-		"the end of a chain": "DELETE FROM audit WHERE kind = 'chain.closed' AND pos >> 40 = 1",
-		"a chain's name":     "UPDATE chains SET name = 'x' WHERE epoch = 1",
-		"a chain":            "DELETE FROM chains WHERE epoch = 1",
-		"an insertion":       "INSERT INTO audit (pos, id, time, kind, owner, header, hash) SELECT pos + 100, 'aud_x', time, kind, owner, header, hash FROM audit" + victim,
+		"the header":                  "UPDATE audit SET header = replace(header, 'env', 'eve')" + victim,
+		"the hash":                    "UPDATE audit SET hash = zeroblob(32)" + victim,
+		"a column":                    "UPDATE audit SET owner = 'other'" + victim,
+		"the attempt":                 "UPDATE audit SET attempt = 2" + victim,
+		"the time":                    "UPDATE audit SET time = time + 1" + victim,
+		"the text":                    "UPDATE audit SET texts = replace(texts, 'some', 'same')" + victim,
+		"the text's end":              "UPDATE audit SET texts = texts || '!'" + victim,
+		"a text where none is":        "UPDATE audit SET texts = 'a canary' WHERE kind = 'chain.closed' AND pos >> 40 = 1",
+		"salts where none are":        "UPDATE audit SET salts = x'0000' WHERE kind = 'chain.closed' AND pos >> 40 = 1",
+		"a part where none is":        "UPDATE audit SET salts = x'000000' WHERE kind = 'chain.closed' AND pos >> 40 = 1",
+		"the salts' end":              "UPDATE audit SET salts = CAST(salts || x'00' AS BLOB)" + victim,
+		"the salts' rest":             "UPDATE audit SET salts = CAST(salts || x'ffffffffffffffffff01' AS BLOB)" + victim,
+		"the salts' form":             "UPDATE audit SET salts = CAST(x'8600' || substr(salts, 2) AS BLOB)" + victim,
+		"the text beside empty salts": "UPDATE audit SET texts = 'a canary', salts = x''" + victim,
+		"the text's absence":          "UPDATE audit SET texts = NULL" + victim,
+		"the salts":                   "UPDATE audit SET salts = x'ff'" + victim,
+		"the salts' absence":          "UPDATE audit SET salts = NULL" + victim,
+		"a record":                    "DELETE FROM audit" + victim,
+		"the end of a chain":          "DELETE FROM audit WHERE kind = 'chain.closed' AND pos >> 40 = 1",
+		"a chain's name":              "UPDATE chains SET name = 'x' WHERE epoch = 1",
+		"a chain":                     "DELETE FROM chains WHERE epoch = 1",
+		"an insertion":                "INSERT INTO audit (pos, id, time, kind, owner, header, hash) SELECT pos + 100, 'aud_x', time, kind, owner, header, hash FROM audit" + victim,
 	} {
 		t.Run(name, func(t *testing.T) {
 			tampered := filepath.Join(t.TempDir(), "parley.db")
@@ -277,8 +285,8 @@ func TestPayloadsArePackedAndUnpacked(t *testing.T) {
 	}
 	for n := range len(payloads) + 1 {
 		texts, salts := packPayloads(payloads[:n])
-		got := unpackPayloads(texts, salts)
-		if len(got) != n {
+		got, whole := unpackPayloads(texts, salts)
+		if len(got) != n || !whole {
 			t.Fatalf("%d payloads came back as %d", n, len(got))
 		}
 		for i, p := range payloads[:n] {
@@ -298,14 +306,17 @@ func FuzzUnpackPayloads(f *testing.F) {
 	f.Add(texts, salts)
 	f.Add("text", []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
 	f.Fuzz(func(t *testing.T, texts string, salts []byte) {
-		all := ""
-		for _, p := range unpackPayloads(texts, salts) {
+		list, whole := unpackPayloads(texts, salts)
+		payloads := make([]audit.Payload, len(list))
+		for i, p := range list {
+			payloads[i] = audit.Payload{Part: p.Part, Salt: p.Salt, Stored: p.Text != nil}
 			if p.Text != nil {
-				all += *p.Text
+				payloads[i].Text = *p.Text
 			}
 		}
-		if all != "" && all != texts {
-			t.Errorf("the texts came back as %q", all)
+		againTexts, againSalts := packPayloads(payloads)
+		if same := againTexts == texts && bytes.Equal(againSalts, salts); same != whole {
+			t.Errorf("%q and %x came back as %q and %x, whole is %v", texts, salts, againTexts, againSalts, whole)
 		}
 	})
 }

@@ -15,6 +15,9 @@ import (
 // verifyPage is how many records are read in one transaction. Between two of them the server can shorten its log.
 const verifyPage = 2000
 
+// unreadable is the part that stands for what is kept beside a record's payloads. No header names it.
+const unreadable = "unreadable"
+
 const (
 	selectLastRecord = `SELECT coalesce(max(pos), 0) FROM audit`
 	listForVerifying = `SELECT a.pos, a.id, a.time, a.kind, a.owner, a.conversation_id, a.response_id, a.attempt, a.header, a.hash, a.texts, a.salts, c.name
@@ -108,7 +111,10 @@ func (q auditRows) next(a *arena) (*audit.Row, int64, error) {
 		ConversationID: q.getText(a), ResponseID: q.getText(a), Attempt: int(q.getInt()),
 		Header: q.getRaw(a), Hash: q.getRaw(a),
 	}
-	row.Payloads = unpackPayloads(q.getText(a), q.getRaw(a))
+	var whole bool
+	if row.Payloads, whole = unpackPayloads(q.getText(a), q.getRaw(a)); !whole {
+		row.Payloads = append(row.Payloads, audit.StoredPayload{Part: unreadable})
+	}
 	row.Chain = q.getText(a)
 	return row, at, nil
 }
