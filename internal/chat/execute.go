@@ -44,7 +44,7 @@ type result struct {
 
 // execute makes the attempts of a turn and ends it. It is the run's own goroutine.
 func (s *Service) execute(ctx context.Context, run *Run, t *turn) {
-	defer s.leave(t.response.ID)
+	defer s.leave(run)
 	defer run.cancel(nil)
 	ctx, stop := context.WithTimeout(ctx, s.UpstreamTimeout)
 	defer stop()

@@ -161,6 +161,9 @@ func (f *faulty) do(method string, op func() error) error {
 	if err := op(); err != nil {
 		return err
 	}
+	if hook := f.takeHook(method + " done"); hook != nil {
+		hook()
+	}
 	return f.take(f.after, method)
 }
 
@@ -193,6 +196,10 @@ func (f *faulty) NextAttempt(ctx context.Context, owner, id string, attempt int,
 
 func (f *faulty) End(ctx context.Context, owner string, e *chat.Ending) error {
 	return f.do("End", func() error { return f.Store.End(ctx, owner, e) })
+}
+
+func (f *faulty) DeleteConversation(ctx context.Context, owner, id string, version int64, orphan string, recs ...audit.Record) error {
+	return f.do("DeleteConversation", func() error { return f.Store.DeleteConversation(ctx, owner, id, version, orphan, recs...) })
 }
 
 func (f *faulty) Append(ctx context.Context, recs ...audit.Record) error {
@@ -262,6 +269,32 @@ func (w *world) conversation(c chat.Conversation) string {
 		w.t.Fatal(err)
 	}
 	return c.ID
+}
+
+// orphan leaves in the store what a crash leaves: what Begin wrote, and nothing after it.
+func (w *world) orphan(conv, response string) {
+	w.t.Helper()
+	c, _, err := w.store.Context(w.t.Context(), caller.Owner, conv, 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	turn := chat.Turn{
+		Conversation: c,
+		Input: []chat.Item{{
+			ID: w.NewID(chat.PrefixMessage), ConversationID: conv, Item: user("hi").Item, Status: chat.ItemCompleted, CreatedAt: c.CreatedAt, Version: 1,
+			ResponseID: response,
+		}},
+		Response: chat.Response{
+			ID: response, Owner: caller.Owner, ConversationID: conv, Status: chat.InProgress, Model: "small", Provider: "test",
+			Attempts: 1, CreatedAt: c.CreatedAt,
+		},
+		Intent: audit.Record{
+			ID: w.NewID(chat.PrefixAudit), Time: c.CreatedAt, Kind: audit.KindIntent, Owner: caller.Owner, ConversationID: conv, ResponseID: response, Attempt: 1,
+		},
+	}
+	if err := w.store.Begin(w.t.Context(), caller.Owner, &turn); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func user(text string) chat.Item { return message(llm.User, text) }

@@ -6,47 +6,10 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/parley-llm/parley/internal/audit"
 	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/fault"
 	"github.com/parley-llm/parley/internal/llm"
 )
-
-func TestDeletingAConversationCancelsItsRunningResponse(t *testing.T) {
-	w := newWorld(t, until(nil, "endless"))
-	conv := w.conversation(chat.Conversation{})
-	run := w.stream(conv, user("go on for ever"))
-	begun(t, run)
-	if err := w.DeleteConversation(t.Context(), caller, conv, 0); err != nil {
-		t.Fatal(err)
-	}
-	r, err := run.Wait(t.Context())
-	if err != nil || r.Status != chat.Cancelled {
-		t.Errorf("the run ended %s, %v", r.Status, err)
-	}
-	if _, err := w.Conversation(t.Context(), caller.Owner, conv); code(err) != chat.CodeConversationNotFound {
-		t.Errorf("the conversation is there: %v", err)
-	}
-	recs := w.records(conv)
-	if len(recs) != 3 || recs[1].Status != "cancelled" || recs[2].Kind != audit.KindConversationDeleted {
-		t.Errorf("recorded %+v", recs)
-	}
-	w.verify()
-}
-
-func TestDeletingByAStaleVersionDoesNotTouchTheRun(t *testing.T) {
-	release := make(chan struct{})
-	w := newWorld(t, until(release, "slow"))
-	conv := w.conversation(chat.Conversation{})
-	run := w.stream(conv, user("hi"))
-	if err := w.DeleteConversation(t.Context(), caller, conv, 99); code(err) != chat.CodeVersionMismatch {
-		t.Errorf("got %v", err)
-	}
-	close(release)
-	if r, err := run.Wait(t.Context()); err != nil || r.Status != chat.Completed {
-		t.Errorf("the run ended %s, %v", r.Status, err)
-	}
-}
 
 func TestDrainWaitsForRunsAndRefusesNewPrompts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -111,28 +74,7 @@ func TestTheNumberOfRunningResponsesIsBounded(t *testing.T) {
 func TestAfterACrashAResponseIsInterruptedAndItsConversationUsable(t *testing.T) {
 	w := newWorld(t, until(nil, "lost"), says("ok"))
 	conv := w.conversation(chat.Conversation{})
-	// What a crash leaves is what Begin wrote and nothing after it.
-	c, _, err := w.store.Context(t.Context(), caller.Owner, conv, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	turn := chat.Turn{
-		Conversation: c,
-		Input: []chat.Item{{
-			ID: w.NewID(chat.PrefixMessage), ConversationID: conv, Item: user("hi").Item, Status: chat.ItemCompleted, CreatedAt: c.CreatedAt, Version: 1,
-			ResponseID: "resp_lost",
-		}},
-		Response: chat.Response{
-			ID: "resp_lost", Owner: caller.Owner, ConversationID: conv, Status: chat.InProgress, Model: "small", Provider: "test",
-			Attempts: 1, CreatedAt: c.CreatedAt,
-		},
-		Intent: audit.Record{
-			ID: w.NewID(chat.PrefixAudit), Time: c.CreatedAt, Kind: audit.KindIntent, Owner: caller.Owner, ConversationID: conv, ResponseID: "resp_lost", Attempt: 1,
-		},
-	}
-	if err := w.store.Begin(t.Context(), caller.Owner, &turn); err != nil {
-		t.Fatal(err)
-	}
+	w.orphan(conv, "resp_lost")
 	n, err := w.Recover(t.Context())
 	if err != nil || n != 1 {
 		t.Fatalf("recovered %d, %v", n, err)

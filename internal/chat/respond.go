@@ -61,15 +61,14 @@ func (s *Service) Respond(ctx context.Context, req Request) (*Run, error) {
 	if err := s.admit(); err != nil {
 		return nil, err
 	}
-	t, err := s.begin(ctx, &req)
-	if err != nil {
-		s.leave("")
-		return nil, err
-	}
 	// Values stay, for the log; the end of the request must not end the run.
 	runCtx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	run := newRun(req.Caller.Owner, t.response, stop)
-	s.enter(run)
+	t, run, err := s.begin(ctx, &req, stop)
+	if err != nil {
+		stop(err)
+		s.leave(nil)
+		return nil, err
+	}
 	run.publish(
 		&ResponseEvent{Name: EventCreated, Response: t.response},
 		&ResponseEvent{Name: EventInProgress, Response: t.response},
@@ -84,8 +83,8 @@ func (s *Service) Respond(ctx context.Context, req Request) (*Run, error) {
 }
 
 // begin reads the conversation, makes the call's bytes and writes the start of the turn. What it read may have changed
-// by then; it then reads anew.
-func (s *Service) begin(ctx context.Context, req *Request) (*turn, error) {
+// by then; it then reads anew. stop ends the context that the run will have.
+func (s *Service) begin(ctx context.Context, req *Request, stop context.CancelCauseFunc) (*turn, *Run, error) {
 	now := s.now()
 	var masked maskedText
 	if !req.Regenerate {
@@ -95,29 +94,33 @@ func (s *Service) begin(ctx context.Context, req *Request) (*turn, error) {
 	for range maxStale {
 		c, history, err := s.read(ctx, req)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if c.ActiveResponse != "" {
-			return nil, Locked()
+			return nil, nil, Locked()
 		}
 		if req.Regenerate {
 			masked = s.maskInput(req)
 		}
 		t, err := s.prepare(ctx, req, &c, history, masked, now)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		start := Turn{Conversation: c, Title: titleOf(req.Input), Input: req.Input, Regenerate: req.Regenerate, Response: t.response, Intent: t.intent}
+		// Whoever sees the lock in the store finds the run here, so it enters before the lock is taken.
+		run := newRun(req.Caller.Owner, t.response, stop)
+		s.enter(run)
 		err = s.Store.Begin(ctx, req.Caller.Owner, &start)
 		if err == nil {
 			t.seq = start.OutputSeq
-			return t, nil
+			return t, run, nil
 		}
+		s.withdraw(run)
 		if !errors.Is(err, ErrStale) {
-			return nil, beginFault(err)
+			return nil, nil, beginFault(err)
 		}
 	}
-	return nil, Locked()
+	return nil, nil, Locked()
 }
 
 // read reads what a prompt goes with. For a turn that is run again it also sets the input.
@@ -262,11 +265,21 @@ func (s *Service) enter(run *Run) {
 	}
 }
 
-// leave gives the place back; id names the run, or is empty where none was begun.
-func (s *Service) leave(id string) {
+// withdraw takes a run out that did not begin.
+func (s *Service) withdraw(run *Run) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.runs, id)
+	delete(s.runs, run.response.ID)
+	close(run.left)
+}
+
+// leave gives the place back; run is nil where none was begun.
+func (s *Service) leave(run *Run) {
+	if run != nil {
+		s.withdraw(run)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.admitted--
 	if s.admitted == 0 && s.idle != nil {
 		close(s.idle)

@@ -21,11 +21,13 @@ type Run struct {
 	subs     []*Subscription
 	response Response
 	err      error
-	done     chan struct{}
+	// done closes when the response is terminal for its readers, left when nothing more is done for it: the one before the
+	// other where its end cannot be stored.
+	done, left chan struct{}
 }
 
 func newRun(owner string, r Response, cancel context.CancelCauseFunc) *Run {
-	return &Run{owner: owner, cancel: cancel, response: r, done: make(chan struct{})}
+	return &Run{owner: owner, cancel: cancel, response: r, done: make(chan struct{}), left: make(chan struct{})}
 }
 
 // Wait returns the response in its terminal state. A failed or interrupted one comes with a *fault.Error

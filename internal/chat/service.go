@@ -130,28 +130,6 @@ func (s *Service) UpdateConversation(ctx context.Context, caller Caller, id stri
 	})
 }
 
-// DeleteConversation removes a conversation with all that hangs on it. A response that is running ends as cancelled first.
-func (s *Service) DeleteConversation(ctx context.Context, caller Caller, id string, version int64) error {
-	c, err := s.Store.Conversation(ctx, caller.Owner, id)
-	if err != nil {
-		return err
-	}
-	if version != 0 && c.Version != version {
-		return versionMismatch()
-	}
-	if run := s.run(c.ActiveResponse); run != nil {
-		run.cancel(errConversationDeleted)
-		if _, err := run.Wait(ctx); err != nil && ctx.Err() != nil {
-			return fault.Wrap(err, fault.Canceled, "canceled", "The request was given up before the running response had ended.")
-		}
-		// Its end has raised the version that was matched above.
-		version = 0
-	}
-	rec := s.record(audit.KindConversationDeleted, caller)
-	rec.ConversationID = id
-	return s.Store.DeleteConversation(ctx, caller.Owner, id, version, rec)
-}
-
 // AppendItems adds items to a conversation without calling a model and returns them as stored.
 func (s *Service) AppendItems(ctx context.Context, caller Caller, conversationID string, items []Item) ([]Item, error) {
 	s.fill(items, conversationID, s.now())

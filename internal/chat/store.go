@@ -97,8 +97,12 @@ type Store interface {
 	// current is a Precondition, version_mismatch. It works while a response runs.
 	UpdateConversation(ctx context.Context, owner, id string, version int64, change func(*Conversation) error, recs ...audit.Record) (Conversation, error)
 	// DeleteConversation makes a conversation, its items and its responses unreachable at once, and removes them from
-	// the database in steps that stall no other writer, going on after a restart. A running response does not hinder it.
-	DeleteConversation(ctx context.Context, owner, id string, version int64, recs ...audit.Record) error
+	// the database in steps that stall no other writer, going on after a restart. version is as for UpdateConversation.
+	// orphan names a response that holds the lock and that nobody makes any more, or is empty; its end is still owed, and
+	// Orphans still lists it. A store that several processes share asks itself whether the holder is gone. While any other
+	// response runs: Conflict, conversation_locked. Where the version does not
+	// match either, that is the answer.
+	DeleteConversation(ctx context.Context, owner, id string, version int64, orphan string, recs ...audit.Record) error
 
 	// ForkConversation copies a conversation, as it is at one moment, with its items up to and including the one whose id is after; an
 	// empty after is all. Of a conversation on which a response runs it copies what was there ahead of that turn; an after
@@ -145,7 +149,8 @@ type Store interface {
 	BeginAside(ctx context.Context, owner string, r *Response, intent audit.Record) error
 	// NextAttempt records in one transaction how an attempt ended and the intent of the next one; attempt is the next one's number.
 	NextAttempt(ctx context.Context, owner, responseID string, attempt int, recs ...audit.Record) error
-	// End ends a response in one transaction: output items, terminal status, usage, audit outcome, lock released. If the
+	// End ends a response in one transaction: output items, terminal status, usage, audit outcome, lock released. The
+	// conversation's Version rises by exactly one. If the
 	// conversation is gone, the outcome alone is written. A response that has ended already is a Conflict, response_ended,
 	// and nothing is written.
 	End(ctx context.Context, owner string, e *Ending) error

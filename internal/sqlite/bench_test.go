@@ -334,7 +334,7 @@ func BenchmarkStall(b *testing.B) {
 			}
 			last := forks[len(forks)-1]
 			forks = forks[:len(forks)-1]
-			return s.DeleteConversation(ctx, benchOwner, last, 0)
+			return s.DeleteConversation(ctx, benchOwner, last, 0, "")
 		}, func() bool {
 			nums, err := s.purger.pending(ctx)
 			return err == nil && len(nums) == 0

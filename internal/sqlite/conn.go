@@ -224,8 +224,6 @@ func (s *stmt) getInt() int64 { return s.s.ColumnInt64(s.nextCol()) }
 
 func (s *stmt) getBool() bool { return s.getInt() != 0 }
 
-func (s *stmt) getNull() bool { return s.s.ColumnIsNull(s.nextCol()) }
-
 func (s *stmt) getTime() time.Time {
 	ms := s.getInt()
 	if ms == 0 {

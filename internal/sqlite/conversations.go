@@ -296,7 +296,8 @@ func kept(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 // state is what decides whether a conversation can be changed.
 type state struct {
 	num, version, nextSeq int64
-	locked                bool
+	// active is the response that holds the lock, or empty.
+	active string
 }
 
 func (c *conn) state(owner, id string) (state, error) {
@@ -309,13 +310,13 @@ func (c *conn) state(owner, id string) (state, error) {
 		return state{}, conversationNotFound()
 	}
 	defer s.reset()
-	return state{num: s.getInt(), version: s.getInt(), nextSeq: s.getInt(), locked: !s.getNull()}, nil
+	return state{num: s.getInt(), version: s.getInt(), nextSeq: s.getInt(), active: s.getText(&arena{})}, nil
 }
 
 // unlocked is the state of a conversation on which no response runs.
 func (t *tx) unlocked(owner, id string) (state, error) {
 	c, err := t.state(owner, id)
-	if err == nil && c.locked {
+	if err == nil && c.active != "" {
 		err = chat.Locked()
 	}
 	return c, err
@@ -329,7 +330,7 @@ func (t *tx) advance(c state, nextSeq, added int64, at time.Time, title string) 
 
 // DeleteConversation implements chat.Store. The row goes at once, and with it every way to the items and responses;
 // they themselves are purged later.
-func (s *Store) DeleteConversation(ctx context.Context, owner, id string, version int64, recs ...audit.Record) error {
+func (s *Store) DeleteConversation(ctx context.Context, owner, id string, version int64, orphan string, recs ...audit.Record) error {
 	err := s.writer.submit(ctx, 0, func(t *tx) error {
 		c, err := t.state(owner, id)
 		if err != nil {
@@ -337,6 +338,9 @@ func (s *Store) DeleteConversation(ctx context.Context, owner, id string, versio
 		}
 		if version != 0 && c.version != version {
 			return versionMismatch()
+		}
+		if c.active != "" && c.active != orphan {
+			return chat.Locked()
 		}
 		if err := t.write(t.prepare(insertPurge).int(c.num).text(id)); err != nil {
 			return err

@@ -241,7 +241,7 @@ func (s *Store) UpdateItem(ctx context.Context, owner, conversationID, id string
 		switch {
 		case err != nil:
 			return chat.Item{}, err
-		case st.locked:
+		case st.active != "":
 			return chat.Item{}, chat.Locked()
 		case version != 0 && it.Version != version:
 			return chat.Item{}, versionMismatch()

@@ -203,7 +203,7 @@ func TestAClosedStoreSaysSo(t *testing.T) {
 	closeStore(t, s)
 	_, readErr := s.Conversation(t.Context(), "default", "conv_x")
 	for _, err := range []error{
-		readErr, s.Append(t.Context()), s.Ready(t.Context()), s.DeleteConversation(t.Context(), "default", "conv_x", 0),
+		readErr, s.Append(t.Context()), s.Ready(t.Context()), s.DeleteConversation(t.Context(), "default", "conv_x", 0, ""),
 	} {
 		if !fault.Is(err, chat.CodeStoreUnavailable) || !errors.Is(err, errClosed) {
 			t.Errorf("got %v", err)

@@ -40,7 +40,7 @@ func TestDeletedConversationsLeaveTheDatabaseInSteps(t *testing.T) {
 	s := openNew(t)
 	longConversation(t, s, "conv_gone", 3*purgeRows+1, 10)
 	longConversation(t, s, "conv_kept", 10, 10)
-	if err := s.DeleteConversation(t.Context(), "default", "conv_gone", 0); err != nil {
+	if err := s.DeleteConversation(t.Context(), "default", "conv_gone", 0, ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.purger.all(t.Context()); err != nil {
@@ -66,7 +66,7 @@ func TestAStepOfAPurgeIsBoundedInRowsAndBytes(t *testing.T) {
 			s.stop()
 			<-s.purger.done
 			longConversation(t, s, "conv_1", c.items, c.size)
-			if err := s.DeleteConversation(t.Context(), "default", "conv_1", 0); err != nil {
+			if err := s.DeleteConversation(t.Context(), "default", "conv_1", 0, ""); err != nil {
 				t.Fatal(err)
 			}
 			more := false
@@ -88,7 +88,7 @@ func TestAPurgeGoesOnAfterARestart(t *testing.T) {
 	s.stop()
 	<-s.purger.done
 	longConversation(t, s, "conv_1", 2*purgeRows, 10)
-	if err := s.DeleteConversation(t.Context(), "default", "conv_1", 0); err != nil {
+	if err := s.DeleteConversation(t.Context(), "default", "conv_1", 0, ""); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.count(t, "items"); got != 2*purgeRows {
@@ -116,7 +116,7 @@ func TestTheEndOfTheLastResponseHasItsConversationPurged(t *testing.T) {
 	if err := s.Begin(t.Context(), "default", &chat.Turn{Conversation: c, Response: r, Intent: record(1)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.DeleteConversation(t.Context(), "default", c.ID, 0); err != nil {
+	if err := s.DeleteConversation(t.Context(), "default", c.ID, 0, r.ID); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.purger.all(t.Context()); err != nil {

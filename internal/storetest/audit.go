@@ -211,7 +211,7 @@ var auditCases = []testCase{
 		for name, err := range map[string]error{
 			"CreateConversation": w.CreateConversation(w.ctx, owner, &created, w.messages(1), first),
 			"UpdateConversation": updateErr,
-			"DeleteConversation": w.DeleteConversation(w.ctx, owner, c.ID, 0, first),
+			"DeleteConversation": w.DeleteConversation(w.ctx, owner, c.ID, 0, "", first),
 			"AppendItems":        w.AppendItems(w.ctx, owner, c.ID, "", w.messages(1), first),
 			"AppendItems of two": w.AppendItems(w.ctx, owner, c.ID, "", w.messages(2), first),
 			"UpdateItem":         editErr,

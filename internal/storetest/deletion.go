@@ -14,7 +14,7 @@ var deletionCases = []testCase{
 		r := w.answered(c.ID)
 		item := w.items(c.ID)[0].ID
 		rec := w.record(audit.KindConversationDeleted, func(r *audit.Record) { r.ConversationID = c.ID })
-		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, w.read(owner, c.ID).Version, rec))
+		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, w.read(owner, c.ID).Version, "", rec))
 		w.equal(len(w.missing(owner, c.ID, item, r.ID)), 0)
 		list, err := w.Conversations(w.ctx, owner, chat.Query{Page: chat.Page{Limit: 10}})
 		w.ok(err)
@@ -25,7 +25,7 @@ var deletionCases = []testCase{
 	{"a deletion by a version that is not the current one is refused", func(w *world) {
 		c := w.conversation()
 		rec := w.record(audit.KindConversationDeleted, nil)
-		w.fault(w.DeleteConversation(w.ctx, owner, c.ID, c.Version+1, rec), fault.Precondition, chat.CodeVersionMismatch)
+		w.fault(w.DeleteConversation(w.ctx, owner, c.ID, c.Version+1, "", rec), fault.Precondition, chat.CodeVersionMismatch)
 		w.equal(w.read(owner, c.ID), c)
 		w.equal(w.recorded(rec.ID), false)
 	}},
@@ -34,7 +34,7 @@ var deletionCases = []testCase{
 		t := w.begin(c)
 		e := w.ending(t, chat.Completed)
 		w.ok(w.End(w.ctx, owner, e))
-		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0))
+		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0, ""))
 		recs, _, err := w.Records(w.ctx, owner, audit.Query{ConversationID: c.ID, Limit: 10, Asc: true})
 		w.ok(err)
 		w.equal(len(recs), 2)
@@ -44,7 +44,7 @@ var deletionCases = []testCase{
 		c := w.conversation(w.messages(3)...)
 		r := w.answered(c.ID)
 		items := w.items(c.ID)
-		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0))
+		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0, ""))
 		again := chat.Conversation{ID: c.ID, Owner: owner, CreatedAt: w.now(), UpdatedAt: w.now()}
 		w.ok(w.CreateConversation(w.ctx, owner, &again, items[:1]))
 		w.equal(ids(w.items(c.ID)), []string{items[0].ID})
@@ -60,7 +60,7 @@ var deletionCases = []testCase{
 			w.ok(w.AppendItems(w.ctx, owner, c.ID, "", w.messages(1000)))
 		}
 		neighbour := w.conversation(w.messages(3)...)
-		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0))
+		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0, ""))
 		_, err := w.Items(w.ctx, owner, c.ID, chat.Page{Limit: 10})
 		w.fault(err, fault.NotFound, chat.CodeConversationNotFound)
 		for range 10 {
@@ -68,10 +68,33 @@ var deletionCases = []testCase{
 		}
 		w.equal(seqs(w.items(neighbour.ID)), upTo(1, 13))
 	}},
+	{"a conversation on which a response runs is not deleted", func(w *world) {
+		c := w.conversation(w.messages(1)...)
+		t := w.begin(c)
+		begun := w.read(owner, c.ID)
+		rec := w.record(audit.KindConversationDeleted, nil)
+		for _, orphan := range []string{"", "resp_other"} {
+			for _, version := range []int64{0, begun.Version} {
+				w.fault(w.DeleteConversation(w.ctx, owner, c.ID, version, orphan, rec), fault.Conflict, chat.CodeConversationLocked)
+			}
+			w.fault(w.DeleteConversation(w.ctx, owner, c.ID, c.Version, orphan, rec), fault.Precondition, chat.CodeVersionMismatch)
+		}
+		w.equal(w.read(owner, c.ID), begun)
+		w.equal(w.recorded(rec.ID), false)
+		w.ok(w.End(w.ctx, owner, w.ending(t, chat.Cancelled)))
+		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, begun.Version+1, "", rec))
+	}},
+	{"an orphan does not hinder the deletion that names it", func(w *world) {
+		c := w.conversation(w.messages(1)...)
+		t := w.begin(c)
+		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, w.read(owner, c.ID).Version, t.Response.ID))
+		_, err := w.Conversation(w.ctx, owner, c.ID)
+		w.fault(err, fault.NotFound, chat.CodeConversationNotFound)
+	}},
 	{"an end whose conversation is gone still writes its outcome, once", func(w *world) {
 		c := w.conversation(w.messages(1)...)
 		t := w.begin(c)
-		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0))
+		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0, t.Response.ID))
 		e := w.ending(t, chat.Cancelled, w.message(llm.Assistant, "half an"))
 		w.ok(w.End(w.ctx, owner, e))
 		w.equal(w.recorded(e.Outcome.ID), true)
@@ -88,7 +111,7 @@ var deletionCases = []testCase{
 	{"a running response whose conversation is gone can make a further attempt", func(w *world) {
 		c := w.conversation()
 		t := w.begin(c)
-		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0))
+		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0, t.Response.ID))
 		r := t.Response
 		outcome := w.attempt(audit.KindOutcome, &r)
 		r.Attempts = 2
@@ -99,7 +122,7 @@ var deletionCases = []testCase{
 	{"an orphan whose conversation is gone is still listed, with its name, until it has an outcome", func(w *world) {
 		c := w.conversation()
 		t := w.begin(c)
-		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0))
+		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0, t.Response.ID))
 		orphans, err := w.Orphans(w.ctx)
 		w.ok(err)
 		w.equal(len(orphans), 1)

@@ -104,7 +104,7 @@ var filterCases = []testCase{
 		w.equal([]bool{has("a", "1"), has("b", "3")}, []bool{false, false})
 		set(map[string]string{"a": "1"})
 		w.equal(has("a", "1"), true)
-		w.ok(w.DeleteConversation(w.ctx, owner, id, 0))
+		w.ok(w.DeleteConversation(w.ctx, owner, id, 0, ""))
 		w.equal(has("a", "1"), false)
 	}},
 	{"conversations are filtered by when they were created, both bounds exclusive and to the millisecond", func(w *world) {

@@ -110,8 +110,8 @@ var forkCases = []testCase{
 		again := w.fork(c.ID, "")
 		w.equal(w.items(again.ID), copied(w.items(c.ID), again.ID))
 		w.equal(*again.ForkedFrom, chat.Fork{ConversationID: c.ID, ItemID: r.Output[0].ID})
-		w.ok(w.DeleteConversation(w.ctx, owner, source.ID, 0))
-		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0))
+		w.ok(w.DeleteConversation(w.ctx, owner, source.ID, 0, ""))
+		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0, ""))
 		w.equal(seqs(w.items(again.ID)), upTo(1, 3))
 	}},
 	{"what left the context of the source is out of a fork's too, and visible", func(w *world) {
@@ -231,7 +231,7 @@ var forkCases = []testCase{
 		source := w.long(2500)
 		var group sync.WaitGroup
 		group.Go(func() {
-			if err := w.DeleteConversation(w.ctx, owner, source.ID, 0); err != nil {
+			if err := w.DeleteConversation(w.ctx, owner, source.ID, 0, ""); err != nil {
 				w.t.Error(err)
 			}
 		})

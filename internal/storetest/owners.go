@@ -29,8 +29,8 @@ func (w *world) missing(owner, conversation, item, response string) []string {
 	add("Conversation", chat.CodeConversationNotFound, err)
 	_, err = w.UpdateConversation(w.ctx, owner, conversation, 0, changeConversation, w.record(audit.KindRead, nil))
 	add("UpdateConversation", chat.CodeConversationNotFound, err)
-	add("DeleteConversation", chat.CodeConversationNotFound, w.DeleteConversation(w.ctx, owner, conversation, 0))
-	add("DeleteConversation by version", chat.CodeConversationNotFound, w.DeleteConversation(w.ctx, owner, conversation, 1))
+	add("DeleteConversation", chat.CodeConversationNotFound, w.DeleteConversation(w.ctx, owner, conversation, 0, ""))
+	add("DeleteConversation by version", chat.CodeConversationNotFound, w.DeleteConversation(w.ctx, owner, conversation, 1, ""))
 	fork := chat.Conversation{ID: w.id("conv_"), CreatedAt: w.now(), UpdatedAt: w.now()}
 	add("ForkConversation", chat.CodeConversationNotFound, w.ForkConversation(w.ctx, owner, conversation, "", &fork))
 	add("ForkConversation behind an item", chat.CodeConversationNotFound, w.ForkConversation(w.ctx, owner, conversation, item, &fork))
@@ -104,7 +104,7 @@ var ownerCases = []testCase{
 		w.ok(w.CreateConversation(w.ctx, other, &theirs, []chat.Item{it}))
 		w.equal(w.read(owner, mine.ID).Title, "mine")
 		w.equal(w.read(other, mine.ID).Title, "theirs")
-		w.ok(w.DeleteConversation(w.ctx, other, mine.ID, 0))
+		w.ok(w.DeleteConversation(w.ctx, other, mine.ID, 0, ""))
 		w.equal(w.read(owner, mine.ID).Title, "mine")
 		w.equal(ids(w.items(mine.ID)), []string{it.ID})
 	}},

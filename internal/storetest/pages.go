@@ -175,7 +175,7 @@ var pageCases = []testCase{
 		got, _, err := w.conversationPage(p)
 		w.ok(err)
 		w.equal(got, []string{first.ID})
-		w.ok(w.DeleteConversation(w.ctx, owner, second.ID, 0))
+		w.ok(w.DeleteConversation(w.ctx, owner, second.ID, 0, ""))
 		got, _, err = w.conversationPage(p)
 		w.ok(err)
 		w.equal(got, []string{first.ID})

@@ -134,7 +134,7 @@ var searchCases = []testCase{
 		w.equal(w.finds("lemur"), []string{})
 		w.ok(w.AppendItems(w.ctx, owner, id, "titled newt", w.messages(1)))
 		w.equal(w.finds("newt"), []string{id})
-		w.ok(w.DeleteConversation(w.ctx, owner, id, 0))
+		w.ok(w.DeleteConversation(w.ctx, owner, id, 0, ""))
 		w.equal(w.finds("mole"), []string{})
 	}},
 	{"what is changed right after it was written is found as it is then", func(w *world) {
