@@ -122,31 +122,6 @@ func cutTitle(text string) string {
 	return b.String()
 }
 
-// missingToolOutput reports whether a tool call among the items has no output behind it.
-func missingToolOutput(history, input []Item) bool {
-	open := map[string]bool{}
-	for _, items := range [][]Item{history, input} {
-		for i := range items {
-			switch items[i].Type {
-			case llm.TypeFunctionCall:
-				open[callID(items[i].Data)] = true
-			case llm.TypeFunctionCallOutput:
-				delete(open, callID(items[i].Data))
-			}
-		}
-	}
-	return len(open) > 0
-}
-
-func callID(data json.RawMessage) string {
-	var call struct {
-		CallID string `json:"call_id"`
-	}
-	// Data is an object that was validated when it came in; one without the field counts as the call "".
-	_ = json.Unmarshal(data, &call)
-	return call.CallID
-}
-
 func tooLong(s string, chars int) bool {
 	return len(s) > chars && utf8.RuneCountInString(s) > chars
 }

@@ -56,29 +56,6 @@ func TestTitleIsTheStartOfTheFirstUserMessage(t *testing.T) {
 	}
 }
 
-func TestAToolCallIsMissingItsOutputUntilOneCame(t *testing.T) {
-	call := func(id string) Item {
-		return Item{Item: llm.Item{Type: llm.TypeFunctionCall, Data: json.RawMessage(`{"call_id":"` + id + `"}`)}}
-	}
-	output := func(id string) Item {
-		return Item{Item: llm.Item{Type: llm.TypeFunctionCallOutput, Data: json.RawMessage(`{"call_id":"` + id + `"}`)}}
-	}
-	for _, test := range []struct {
-		history, input []Item
-		want           bool
-	}{
-		{nil, nil, false},
-		{[]Item{call("a")}, nil, true},
-		{[]Item{call("a")}, []Item{output("a")}, false},
-		{[]Item{call("a"), call("b")}, []Item{output("b")}, true},
-		{[]Item{call("a"), output("a")}, []Item{call("c")}, true},
-	} {
-		if got := missingToolOutput(test.history, test.input); got != test.want {
-			t.Errorf("missingToolOutput(%v, %v) = %v", test.history, test.input, got)
-		}
-	}
-}
-
 func TestIDsSortByTheTimeTheyWereMadeAndNeverRepeat(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	newID := NewID(func() time.Time { return now })

@@ -160,13 +160,13 @@ func beginFault(err error) error {
 // prepare makes of a request and the context it goes with everything that Begin and the attempts need. Policies that
 // change what a model is sent, or what is stored, belong here.
 func (s *Service) prepare(ctx context.Context, req *Request, c *Conversation, history []Item, masked maskedText, now time.Time) (*turn, error) {
-	if missingToolOutput(history, req.Input) {
-		return nil, fault.New(fault.Invalid, "tool_output_missing", "A tool call in the conversation has no output yet. Send its function_call_output with the prompt.")
+	history, err := matchTools(history, req.Input)
+	if err != nil {
+		return nil, err
 	}
 	// What the store returned lies in memory with the history, which the run must not hold.
 	model := cmp.Or(req.Model, strings.Clone(c.Model))
 	if model == "" {
-		var err error
 		if model, err = s.DefaultModel(ctx); err != nil {
 			return nil, err
 		}

@@ -67,6 +67,7 @@ var problemTable = []problemGroup{
 	{"Prompts", []problemDoc{
 		{chat.CodeConversationLocked, 409, "A response is running on this conversation, and one runs at a time.", "Wait until it has ended and send the same request again; x-should-retry says that this may succeed."},
 		{chat.CodeResponseEnded, 409, "The response has ended already.", "Read it: it will not change any more."},
+		{"tool_call_missing", 422, "The prompt holds a tool's output, and no call with its call_id waits for one.", "Send it as a function_call_output with the call_id of a call that has no output yet."},
 		{"unsupported_param", 422, "The model's provider cannot do what a parameter asks for.", "Leave the parameter out, or prompt a model of another provider."},
 		{"tool_output_missing", 422, "The model called a tool, and the conversation has no output for the call yet.", "Send the function_call_output of every open call with the prompt."},
 		{"nothing_to_regenerate", 422, "The conversation does not end with a turn of a model, so there is none to run again.", "Send a prompt."},
