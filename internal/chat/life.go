@@ -42,6 +42,9 @@ func (s *Service) drain() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.draining = true
+	if s.stopServing != nil {
+		s.stopServing()
+	}
 	s.idle = make(chan struct{})
 	for _, run := range s.runs {
 		if run.aside {
@@ -52,6 +55,19 @@ func (s *Service) drain() <-chan struct{} {
 		close(s.idle)
 	}
 	return s.idle
+}
+
+// untilDraining is a context that ends when new prompts are refused.
+func (s *Service) untilDraining() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.serving == nil {
+		s.serving, s.stopServing = context.WithCancel(context.Background())
+		if s.draining {
+			s.stopServing()
+		}
+	}
+	return s.serving
 }
 
 // interrupt stops every run, also those that are just beginning.

@@ -34,6 +34,30 @@ func TestDrainWaitsForRunsAndRefusesNewPrompts(t *testing.T) {
 	})
 }
 
+func TestDrainDoesNotWaitForAPromptThatAsksForItsModel(t *testing.T) {
+	w := newWorld(t, says("never"))
+	conv := w.conversation(chat.Conversation{})
+	asked := make(chan struct{})
+	w.DefaultModel = func(ctx context.Context) (string, error) {
+		close(asked)
+		<-ctx.Done()
+		return "", fault.Wrap(context.Cause(ctx), fault.Canceled, "canceled", "The request was given up.")
+	}
+	refused := make(chan error, 1)
+	go func() {
+		_, err := w.respond(conv, user("hi"))
+		refused <- err
+	}()
+	<-asked
+	w.Drain(t.Context())
+	if err := <-refused; code(err) != "draining" {
+		t.Errorf("got %v", err)
+	}
+	if recs := w.records(conv); len(recs) != 0 {
+		t.Errorf("recorded %+v", recs)
+	}
+}
+
 func TestDrainInterruptsWhatDoesNotEndInTime(t *testing.T) {
 	w := newWorld(t, until(nil, "partial"))
 	conv := w.conversation(chat.Conversation{})

@@ -14,6 +14,10 @@ const maskPolicy = "tag"
 // maskingFailed stands for a text that the masker could not do.
 const maskingFailed = "[REDACTED: masking failed]"
 
+// maxMasked bounds what is masked for one record, in bytes. The masker takes linear time, a fraction of a second for so
+// much, so this bounds the time too, and the same text always has the same outcome.
+const maxMasked = 16 << 20
+
 // Statuses of an outcome that are not a response's.
 const (
 	outcomeNotSent           = "not_sent"
@@ -119,10 +123,10 @@ func (s *Service) addReply(rec *audit.Record, res *result) {
 	rec.Mask = mask(&counts, failed)
 }
 
-// maskItems masks the texts of messages and the data of other items, one to a line.
+// maskItems masks the texts of messages and the data of other items, one to a line. Of more than maxMasked nothing is kept.
 func (s *Service) maskItems(items []Item, keep func(*Item) bool) maskedText {
-	return contain(func(c *pii.Counts) []byte {
-		var dst []byte
+	left := maxMasked
+	m := contain(func(c *pii.Counts) (dst []byte) {
 		for i := range items {
 			it := &items[i]
 			if !keep(it) {
@@ -132,13 +136,24 @@ func (s *Service) maskItems(items []Item, keep func(*Item) bool) maskedText {
 				dst = append(dst, '\n')
 			}
 			if it.Type == llm.TypeMessage {
-				dst = s.Masker.AppendText(dst, contentText(it.Content), c)
-			} else {
-				dst = s.Masker.AppendJSON(dst, it.Data, c)
+				text := contentText(it.Content)
+				if left -= len(text); left < 0 {
+					return nil
+				}
+				dst = s.Masker.AppendText(dst, text, c)
+				continue
 			}
+			if left -= len(it.Data); left < 0 {
+				return nil
+			}
+			dst = s.Masker.AppendJSON(dst, it.Data, c)
 		}
 		return dst
 	})
+	if left < 0 {
+		return maskedText{text: maskingFailed, failed: true}
+	}
+	return m
 }
 
 // contain runs a masker that may fail: no text is better than one that is not masked.

@@ -86,12 +86,11 @@ func (s *Service) Respond(ctx context.Context, req Request) (*Run, error) {
 // by then; it then reads anew. stop ends the context that the run will have.
 func (s *Service) begin(ctx context.Context, req *Request, stop context.CancelCauseFunc) (*turn, *Run, error) {
 	now := s.now()
-	var masked maskedText
 	if !req.Regenerate {
 		s.fill(req.Input, req.ConversationID, now)
-		masked = s.maskInput(req)
 	}
-	for range maxStale {
+	var masked maskedText
+	for i := range maxStale {
 		c, history, err := s.read(ctx, req)
 		if err != nil {
 			return nil, nil, err
@@ -99,7 +98,7 @@ func (s *Service) begin(ctx context.Context, req *Request, stop context.CancelCa
 		if c.ActiveResponse != "" {
 			return nil, nil, Locked()
 		}
-		if req.Regenerate {
+		if i == 0 || req.Regenerate {
 			masked = s.maskInput(req)
 		}
 		t, err := s.prepare(ctx, req, &c, history, masked, now)
@@ -167,7 +166,7 @@ func (s *Service) prepare(ctx context.Context, req *Request, c *Conversation, hi
 	// What the store returned lies in memory with the history, which the run must not hold.
 	model := cmp.Or(req.Model, strings.Clone(c.Model))
 	if model == "" {
-		if model, err = s.DefaultModel(ctx); err != nil {
+		if model, err = s.defaultModel(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -235,14 +234,31 @@ func promptItems(history, input []Item) []llm.Item {
 	return items
 }
 
+// defaultModel asks for the default model. Nothing has begun yet, so that a server that shuts down does not wait for it.
+func (s *Service) defaultModel(ctx context.Context) (string, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	refused := draining()
+	defer context.AfterFunc(s.untilDraining(), func() { stop(refused) })()
+	model, err := s.DefaultModel(ctx)
+	if err != nil && context.Cause(ctx) == error(refused) {
+		return "", refused
+	}
+	return model, err
+}
+
+func draining() *fault.Error {
+	f := fault.New(fault.Unavailable, "draining", "The server is shutting down. Try again in a moment.")
+	f.RetryAfter = 5 * time.Second
+	return f
+}
+
 // admit takes a place among the running responses.
 func (s *Service) admit() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining {
-		f := fault.New(fault.Unavailable, "draining", "The server is shutting down. Try again in a moment.")
-		f.RetryAfter = 5 * time.Second
-		return f
+		return draining()
 	}
 	if s.admitted >= s.UpstreamConcurrency {
 		f := fault.New(fault.Unavailable, CodeOverloaded, "Too many responses are running. Try again in a moment.")

@@ -30,7 +30,7 @@ type Service struct {
 	Audit  audit.Log
 	Router *llm.Router
 	// DefaultModel names the model of prompts that name none. It is asked at each prompt, because it may depend on what a
-	// provider lists.
+	// provider lists. It returns when ctx ends, which it also does when the server begins to shut down.
 	DefaultModel func(ctx context.Context) (string, error)
 	// Catalog, if set, knows the models' limits and prices.
 	Catalog Catalog
@@ -59,10 +59,13 @@ type Service struct {
 	runs     map[string]*Run
 	admitted int
 	draining bool
-	stopping bool
-	idle     chan struct{} // closes when the last run has ended, once draining
-	budget   retryBudget
-	counted  counts
+	// serving ends when draining begins; made when it is first needed.
+	serving     context.Context
+	stopServing context.CancelFunc
+	stopping    bool
+	idle        chan struct{} // closes when the last run has ended, once draining
+	budget      retryBudget
+	counted     counts
 }
 
 // Observer is told what happened, for metrics. It must not block.

@@ -258,7 +258,7 @@ var regenerateCases = []testCase{
 		c := w.conversation()
 		w.answered(c.ID)
 		t := w.beginAgain(c.ID)
-		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0, ""))
+		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0, t.Response.ID))
 		e := w.ending(t, chat.Completed, w.message(llm.Assistant, "new"))
 		w.ok(w.End(w.ctx, owner, e))
 		w.equal(w.recorded(e.Outcome.ID), true)
