@@ -30,13 +30,14 @@ func (l *lister) Models(ctx context.Context) ([]llm.Model, error) {
 	}
 }
 
-func (*lister) Encode(*llm.Request) ([]byte, error)                             { panic("not called") }
+func (*lister) Encode(*llm.Request) ([]byte, error) { panic("not called") }
+
 func (*lister) Generate(context.Context, *llm.Call) iter.Seq2[llm.Event, error] { panic("not called") }
 
-// listed is the choice of a model that a provider lists.
-func listed(l *lister) *modelChoice {
-	endpoint := llm.Endpoint{Name: openAIName, Host: "llm.test", Provider: l}
-	return &modelChoice{endpoint: endpoint, router: &llm.Router{Endpoints: []llm.Endpoint{endpoint}, Default: openAIName}}
+// choosing is the choice of a model that a provider lists.
+func choosing(l *lister) *modelChoice {
+	endpoint := llm.Endpoint{Name: "openai", Host: "llm.test", Provider: l}
+	return &modelChoice{endpoint: endpoint, router: &llm.Router{Endpoints: []llm.Endpoint{endpoint}, Default: "openai"}}
 }
 
 type chosen struct {
@@ -57,7 +58,7 @@ func (c *modelChoice) wants(ctx context.Context) <-chan chosen {
 func TestPromptsShareOneQuestionForTheDefaultModel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &lister{answer: make(chan []llm.Model)}
-		c := listed(l)
+		c := choosing(l)
 		leaving, leave := context.WithCancel(t.Context())
 		left := c.wants(leaving)
 		var waiting []<-chan chosen
@@ -84,7 +85,7 @@ func TestPromptsShareOneQuestionForTheDefaultModel(t *testing.T) {
 func TestAServerThatDoesNotListItsModelsIsNotAskedWithEveryPrompt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &lister{answer: make(chan []llm.Model)}
-		c := listed(l)
+		c := choosing(l)
 		began := time.Now()
 		for range 5 {
 			if got := <-c.wants(t.Context()); fault.Of(got.err).Code != "upstream_timeout" {
@@ -106,7 +107,7 @@ func TestAServerThatDoesNotListItsModelsIsNotAskedWithEveryPrompt(t *testing.T) 
 func TestAServerThatListsNoModelIsAskedAgainLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &lister{answer: make(chan []llm.Model, 1)}
-		c := listed(l)
+		c := choosing(l)
 		l.answer <- nil
 		if got := <-c.wants(t.Context()); fault.Of(got.err).Code != codeModelNotFound {
 			t.Errorf("got %+v", got)

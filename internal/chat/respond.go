@@ -239,9 +239,9 @@ func (s *Service) defaultModel(ctx context.Context) (string, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	refused := draining()
-	defer context.AfterFunc(s.untilDraining(), func() { stop(refused) })()
+	defer context.AfterFunc(s.untilDraining(), func() { stop(refused) })() //nolint:contextcheck // it ends with the server, not with the request
 	model, err := s.DefaultModel(ctx)
-	if err != nil && context.Cause(ctx) == error(refused) {
+	if err != nil && errors.Is(context.Cause(ctx), refused) {
 		return "", refused
 	}
 	return model, err
