@@ -31,7 +31,7 @@ func (s *Service) entitle(ctx context.Context, t *turn, answer string) {
 	ctx, stop := context.WithCancelCause(ctx)
 	aside, err := s.beginAside(ctx, t, answer)
 	if err != nil {
-		s.leave("")
+		s.leave(nil)
 		stop(nil)
 		s.Log.Debug("no title was asked for", "conversation_id", t.response.ConversationID, "error", err)
 		return
@@ -39,7 +39,7 @@ func (s *Service) entitle(ctx context.Context, t *turn, answer string) {
 	run := newRun(aside.caller.Owner, aside.response, stop)
 	run.aside = true
 	s.enter(run)
-	defer s.leave(aside.response.ID)
+	defer s.leave(run)
 	defer stop(nil)
 	ctx, timeout := context.WithTimeout(ctx, titleTimeout)
 	defer timeout()

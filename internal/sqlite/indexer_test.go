@@ -104,7 +104,7 @@ func TestNothingOfADeletedConversationStaysInTheIndex(t *testing.T) {
 	talk(t, s, "conv_1", "needle pineapple")
 	talk(t, s, "conv_2", "needle")
 	s.indexer.catchUp(t.Context())
-	if err := s.DeleteConversation(t.Context(), "default", "conv_1", 0); err != nil {
+	if err := s.DeleteConversation(t.Context(), "default", "conv_1", 0, ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.purger.all(t.Context()); err != nil {

@@ -40,7 +40,7 @@ func TestCompactingLeavesNoByteOfWhatWasDeleted(t *testing.T) {
 	if holder, held, err := LockHolder(path); err != nil || !held || holder != strconv.Itoa(os.Getpid()) {
 		t.Errorf("%s %v %v", holder, held, err)
 	}
-	if err := s.DeleteConversation(t.Context(), "o", c.ID, 0); err != nil {
+	if err := s.DeleteConversation(t.Context(), "o", c.ID, 0, ""); err != nil {
 		t.Fatal(err)
 	}
 	// What the purge has not got done by the end of the server is compaction's to do.

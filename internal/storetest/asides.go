@@ -93,7 +93,7 @@ var asideCases = []testCase{
 		w.ok(w.End(w.ctx, owner, w.titled(r, "a better title")))
 		w.equal(w.read(owner, c.ID).ActiveResponse, turn.Response.ID)
 		last := w.beginAside(c)
-		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0))
+		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0, turn.Response.ID))
 		e := w.titled(last, "too late")
 		w.ok(w.End(w.ctx, owner, e))
 		w.equal(w.recorded(e.Outcome.ID), true)
