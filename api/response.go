@@ -33,7 +33,8 @@ type Response struct {
 	Usage          *Usage         `json:"usage" doc:"Estimated where the provider answered and reported none; null where it did not answer."`
 	Cost           *Cost          `json:"cost" doc:"null where the price of the model is unknown."`
 	Truncated      *Truncated     `json:"truncated" doc:"null unless messages were left out to fit the model."`
-	Attempts       int            `json:"attempts" doc:"How often the provider was called."`
+	Attempts       int            `json:"attempts" doc:"How often a provider was called, all models counted."`
+	FallbackFrom   string         `json:"fallback_from,omitempty" doc:"The model that was chosen, where that failed and model took its place; else left out."`
 	FinishReason   *string        `json:"finish_reason" doc:"Why the model stopped: stop, length, tool_calls, content_filter, or what the provider said."`
 	Error          *ResponseError `json:"error"`
 	CreatedAt      time.Time      `json:"created_at"`

@@ -28,6 +28,10 @@ func newRouter(cfg *config.Config) (*llm.Router, error) {
 		router.Endpoints = append(router.Endpoints, endpoint)
 	}
 	router.Endpoints = append(router.Endpoints, llm.Endpoint{Name: llm.BuiltIn, Provider: echo.Provider{}})
+	router.Fallbacks = map[string][]string{}
+	for model, others := range cfg.Fallbacks() {
+		router.Fallbacks[router.Full(model)] = others
+	}
 	return router, nil
 }
 

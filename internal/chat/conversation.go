@@ -127,7 +127,9 @@ type Response struct {
 	Model    string
 	Provider string
 	Host     string
-	Stream   bool
+	// FallbackFrom is the model that was chosen where that failed and Model took its place; else empty.
+	FallbackFrom string
+	Stream       bool
 	// Input holds the ids of the items that this turn brought; Output what the model wrote.
 	Input  []string
 	Output []Item

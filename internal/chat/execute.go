@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/parley-llm/parley/internal/fault"
@@ -18,7 +17,9 @@ const (
 	backoff = 500 * time.Millisecond
 	// maxRetryAfter is the longest wait that a provider may ask for; beyond it the failure is passed on.
 	maxRetryAfter = 30 * time.Second
-	maxTokens     = 1 << 40
+	// fallbackPatience is the longest such wait where another model may take over instead.
+	fallbackPatience = 2 * time.Second
+	maxTokens        = 1 << 40
 )
 
 // Why a run was made to stop.
@@ -49,27 +50,44 @@ func (s *Service) execute(ctx context.Context, run *Run, t *turn) {
 	ctx, stop := context.WithTimeout(ctx, s.UpstreamTimeout)
 	defer stop()
 
-	for attempt := 1; ; attempt++ {
-		t.response.Attempts = attempt
+	for tries := 1; ; tries++ {
 		r := s.newReply(run, t)
 		res := s.attempt(ctx, run, t, r)
 		s.observe(t, res)
-		if !s.mayRetry(ctx, attempt-t.trims, res) && !s.mayShorten(ctx, t, res) || !s.again(ctx, run, t, attempt, res) {
+		next := t
+		switch {
+		case s.mayRetry(ctx, t, tries, res):
+		case s.mayShorten(ctx, t, res):
+			// What is sent then is another prompt, and its tries are not these.
+			tries--
+		default:
+			next, tries = s.fallBack(ctx, t, res), 0
+		}
+		if next == nil || !s.again(ctx, run, t, next, res) {
 			s.end(ctx, run, t, r, res)
 			return
 		}
+		t = next
 	}
 }
 
-// again records that an attempt failed and that the next one begins. If that cannot be written, the failure of the attempt is that.
-func (s *Service) again(ctx context.Context, run *Run, t *turn, attempt int, res *result) bool {
-	err := s.Store.NextAttempt(context.WithoutCancel(ctx), t.response.Owner, t.response.ID, attempt+1,
-		s.outcome(t, attempt, string(Failed), res), s.nextIntent(t, attempt+1))
+// again records that an attempt of t failed and that the next one begins, which is next's. If that cannot be written, the
+// failure of the attempt is that.
+func (s *Service) again(ctx context.Context, run *Run, t, next *turn, res *result) bool {
+	attempt := t.response.Attempts
+	following := next.response
+	following.Attempts = attempt + 1
+	err := s.Store.NextAttempt(context.WithoutCancel(ctx), following.Owner, &following,
+		s.outcome(t, attempt, string(Failed), res), s.nextIntent(next, attempt+1))
 	if err != nil {
 		res.err.Fault = fault.Of(auditUnavailable(err))
 		return false
 	}
-	run.update(func(r *Response) { r.Attempts, r.Truncated = attempt+1, t.response.Truncated })
+	next.response = following
+	run.update(func(r *Response) {
+		r.Attempts, r.Model, r.Provider, r.Host = following.Attempts, following.Model, following.Provider, following.Host
+		r.FallbackFrom, r.Truncated = following.FallbackFrom, following.Truncated
+	})
 	return true
 }
 
@@ -152,17 +170,20 @@ func clamp(u *llm.Usage) {
 	}
 }
 
-// mayRetry decides whether another attempt is made, and waits until it is due.
-func (s *Service) mayRetry(ctx context.Context, attempt int, res *result) bool {
-	if res.err == nil || !res.err.Retryable || !res.answered.IsZero() || attempt == maxAttempts || ctx.Err() != nil {
+// mayRetry decides whether another attempt at the same model is made, and waits until it is due. tries counts those made.
+func (s *Service) mayRetry(ctx context.Context, t *turn, tries int, res *result) bool {
+	if res.err == nil || !res.err.Retryable || !res.answered.IsZero() || tries == maxAttempts || ctx.Err() != nil {
 		return false
 	}
-	wait := res.err.RetryAfter
-	if wait > maxRetryAfter {
+	wait, patience := res.err.RetryAfter, maxRetryAfter
+	if len(t.fallbacks) > 0 {
+		patience = fallbackPatience
+	}
+	if wait > patience {
 		return false
 	}
 	if wait == 0 {
-		wait = time.Duration(rand.Int64N(int64(backoff << (attempt - 1)))) //nolint:gosec // jitter needs no secrecy
+		wait = time.Duration(rand.Int64N(int64(backoff << (tries - 1)))) //nolint:gosec // jitter needs no secrecy
 	}
 	if !s.budget.take() {
 		return false
@@ -187,9 +208,7 @@ func (s *Service) mayShorten(ctx context.Context, t *turn, res *result) bool {
 		return false
 	}
 	t.call = &llm.Call{Model: t.call.Model, Stream: t.call.Stream, Body: body}
-	// The earlier attempt's record keeps its own.
-	t.intent.Payloads = slices.Clone(t.intent.Payloads)
-	t.intent.Payloads[len(t.intent.Payloads)-1] = t.commitment()
+	t.commit()
 	t.response.Truncated = t.prompt.dropped
 	return true
 }

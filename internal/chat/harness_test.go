@@ -190,8 +190,8 @@ func (f *faulty) Begin(ctx context.Context, owner string, t *chat.Turn) error {
 	return f.do("Begin", func() error { return f.Store.Begin(ctx, owner, t) })
 }
 
-func (f *faulty) NextAttempt(ctx context.Context, owner, id string, attempt int, recs ...audit.Record) error {
-	return f.do("NextAttempt", func() error { return f.Store.NextAttempt(ctx, owner, id, attempt, recs...) })
+func (f *faulty) NextAttempt(ctx context.Context, owner string, r *chat.Response, recs ...audit.Record) error {
+	return f.do("NextAttempt", func() error { return f.Store.NextAttempt(ctx, owner, r, recs...) })
 }
 
 func (f *faulty) End(ctx context.Context, owner string, e *chat.Ending) error {

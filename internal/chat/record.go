@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"slices"
 	"time"
 
 	"github.com/parley-llm/parley/internal/audit"
@@ -58,10 +59,17 @@ func (t *turn) commitment() audit.Payload {
 	return audit.NewCommitment(audit.PartContext, len(t.prompt.request.Items), t.call.Body)
 }
 
-// nextIntent is the intent of a further attempt: the same texts, sent again.
+// commit puts a new commitment into the intent. The earlier attempt's record keeps its own.
+func (t *turn) commit() {
+	t.intent.Payloads = slices.Clone(t.intent.Payloads)
+	t.intent.Payloads[len(t.intent.Payloads)-1] = t.commitment()
+}
+
+// nextIntent is the intent of a further attempt: the same texts, sent again, maybe to another model.
 func (s *Service) nextIntent(t *turn, attempt int) audit.Record {
 	rec := t.intent
 	rec.ID, rec.Time, rec.Attempt = s.NewID(PrefixAudit), s.now(), attempt
+	rec.Provider, rec.Model, rec.UpstreamHost = t.response.Provider, t.response.Model, t.response.Host
 	return rec
 }
 

@@ -52,6 +52,8 @@ type turn struct {
 	question string
 	// aside: this is no turn of the conversation but the making of its title.
 	aside bool
+	// fallbacks are the models that are left to try when this one fails.
+	fallbacks []string
 }
 
 // Respond begins a response and returns it running. When Respond returns without an error the question is stored, the
@@ -191,6 +193,8 @@ func (s *Service) prepare(ctx context.Context, req *Request, c *Conversation, hi
 		info:     p.info,
 		prompt:   p,
 		call:     &llm.Call{Model: name, Stream: req.Stream, Body: body},
+
+		fallbacks: s.Router.Fallbacks[s.Router.Full(model)],
 		response: Response{
 			ID: s.NewID(PrefixResponse), Owner: req.Caller.Owner, ConversationID: req.ConversationID, Status: InProgress,
 			Model: model, Provider: endpoint.Name, Host: endpoint.Host, Stream: req.Stream, Truncated: p.dropped, Attempts: 1,

@@ -147,8 +147,9 @@ type Store interface {
 	// BeginAside begins a response that is no turn of its conversation: it has no items, holds no lock, changes nothing, and Responses
 	// does not list it. The audit intent is written with it. End writes its Usage with the response alone, and of its Output nothing.
 	BeginAside(ctx context.Context, owner string, r *Response, intent audit.Record) error
-	// NextAttempt records in one transaction how an attempt ended and the intent of the next one; attempt is the next one's number.
-	NextAttempt(ctx context.Context, owner, responseID string, attempt int, recs ...audit.Record) error
+	// NextAttempt records in one transaction how an attempt ended and the intent of the next one. Of r, which says what the
+	// next one is, it writes Attempts, Model, Provider, Host and FallbackFrom.
+	NextAttempt(ctx context.Context, owner string, r *Response, recs ...audit.Record) error
 	// End ends a response in one transaction: output items, terminal status, usage, audit outcome, lock released. The
 	// conversation's Version rises by exactly one. If the
 	// conversation is gone, the outcome alone is written. A response that has ended already is a Conflict, response_ended,

@@ -50,7 +50,8 @@ type Config struct {
 	raw     map[string]string
 	origins map[string]string
 	// filed are the providers of ProvidersFile.
-	filed []Provider
+	filed     []Provider
+	fallbacks []fallbackList
 	// files are those that values were read from.
 	files map[string]string
 }

@@ -71,6 +71,15 @@ func (c *Config) Providers() []Provider {
 	return list
 }
 
+// Fallbacks are, by a model's id, the ids of those that take its place when it fails, in the order in which they are tried.
+func (c *Config) Fallbacks() map[string][]string {
+	all := map[string][]string{}
+	for _, list := range c.fallbacks {
+		all[list.model] = list.others
+	}
+	return all
+}
+
 // defaultBaseURL is where a provider of the file is that does not say.
 func defaultBaseURL(protocol string) string {
 	name := nameBaseURL
@@ -103,7 +112,7 @@ func (l *loader) readProviders() {
 	for _, problem := range file.problems {
 		l.problemFrom(nameProviders, c.ProvidersFile, problem)
 	}
-	c.filed = file.list
+	c.filed, c.fallbacks = file.list, file.fallbacks
 	for i := range c.filed {
 		c.filed[i].source = c.ProvidersFile
 	}
@@ -130,6 +139,9 @@ func (c *Config) effectiveProviders() []Effective {
 			words = append(words, "no private network")
 		}
 		list = append(list, Effective{Name: "provider " + p.Name, Value: strings.Join(words, ", "), Source: p.source})
+	}
+	for _, f := range c.fallbacks {
+		list = append(list, Effective{Name: "fallback of " + f.model, Value: strings.Join(f.others, ", "), Source: c.ProvidersFile})
 	}
 	return list
 }

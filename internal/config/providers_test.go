@@ -47,6 +47,7 @@ func TestAProvidersKeyShowsNowhere(t *testing.T) {
 
 const twoProviders = `{
   "default": "local",
+  "fallbacks": {"local/large": ["claude/opus", "small"], "small": ["claude/haiku"]},
   "providers": [
     {"name": "claude", "protocol": "anthropic", "api_key_env": "CLAUDE_KEY", "max_output_tokens": 100},
     {
@@ -85,6 +86,12 @@ func TestAFileNamesProviders(t *testing.T) {
 	if e := effective(t, c, "provider local"); e.Source != "p.json" || e.Value != "openai, at http://127.0.0.1:11434/v1, key set, model small, 1 headers, no private network" {
 		t.Errorf("shown as %+v", e)
 	}
+	if f := c.Fallbacks(); len(f) != 2 || strings.Join(f["local/large"], " ") != "claude/opus small" || strings.Join(f["small"], " ") != "claude/haiku" {
+		t.Errorf("fallbacks %v", f)
+	}
+	if e := effective(t, c, "fallback of local/large"); e.Value != "claude/opus, small" || e.Source != "p.json" {
+		t.Errorf("shown as %+v", e)
+	}
 	if shown := fmt.Sprintf("%v %+v", c.Effective(), list[0].Headers); strings.Contains(shown, "cAnArY") {
 		t.Errorf("shown: %s", shown)
 	}
@@ -110,7 +117,7 @@ func TestWhatIsWrongWithAFileIsNamedByItsLine(t *testing.T) {
 		{"nothing", "", []string{"line 1: the file must be one JSON object"}},
 		{"a list", "[]", []string{"line 1: the file must be an object"}},
 		{"more behind it", `{"providers":[]} {}`, []string{"one JSON object"}},
-		{"an unknown field", "{\n\"provider\": []}", []string{"line 2: provider is not known here; there are default, ", "providers"}},
+		{"an unknown field", "{\n\"provider\": []}", []string{"line 2: provider is not known here; there are default, fallbacks, providers"}},
 		{"an unknown field of a provider", "{\"providers\": [\n{" + good + ",\n\"url\": \"cAnArY\"}]}", []string{"line 3: providers[0].url is not known here", "base_url"}},
 		{"a field that is given twice", "{\"providers\": [{" + good + ",\n\"name\": \"b\"}]}", []string{"line 2: providers[0].name is given twice"}},
 		{"another type", "{\"providers\": [{" + good + ",\n\"private_network\": \"cAnArY\"}]}", []string{"line 2: providers[0].private_network must be true or false"}},
@@ -134,6 +141,11 @@ func TestWhatIsWrongWithAFileIsNamedByItsLine(t *testing.T) {
 		{"a header that a request is made of", `{"providers": [{` + good + `, "headers": {"content-length": "7"}}]}`, []string{"headers must be named", "Content-Length"}},
 		{"a header of two lines", `{"providers": [{` + good + `, "headers": {"x": "cAnArY\ny"}}]}`, []string{"headers.x must be visible ASCII"}},
 		{"a default that does not exist", "{\n\"default\": \"cAnArY\", \"providers\": [{" + good + "}]}", []string{"line 2: default must be the name of a provider in the file"}},
+		{"a fallback to nothing", "{\n\"fallbacks\": {\"m\": []}}", []string{"line 2: fallbacks must name from 1 to 8 other models"}},
+		{"a fallback to itself", `{"fallbacks": {"m": ["m"]}}`, []string{"fallbacks must name from 1 to 8 other models"}},
+		{"a fallback that is no list", "{\"fallbacks\": {\n\"m\": \"cAnArY\"}}", []string{"line 2: fallbacks.m must be a list"}},
+		{"fallbacks that are no object", `{"fallbacks": []}`, []string{"line 1: fallbacks must be an object"}},
+		{"an unknown field behind fallbacks", `{"fallback": {}}`, []string{"fallback is not known here; there are default, fallbacks, providers"}},
 		{"two things at once", `{"x": 1, "providers": [{"y": 1, ` + good + `}]}`, []string{"x is not known", "providers[0].y is not known"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -27,6 +27,17 @@ type providersFile struct {
 	byDefault   string
 	defaultLine int
 	list        []Provider
+	fallbacks   []fallbackList
+}
+
+// maxFallbacks bounds how many models may stand in for one.
+const maxFallbacks = 8
+
+// fallbackList is one member of "fallbacks".
+type fallbackList struct {
+	line   int
+	model  string
+	others []string
 }
 
 var providerName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
@@ -39,6 +50,7 @@ func parseProviders(data []byte, lookup func(string) (string, bool)) *providersF
 			return f.text(at, &f.byDefault, "the name of a provider")
 		},
 		"providers": func(at string) error { return f.array(at, f.provider) },
+		"fallbacks": f.fallback,
 	})
 	if err == nil {
 		if _, err = f.in.Token(); errors.Is(err, io.EOF) {
@@ -333,6 +345,16 @@ func (f *providersFile) check(at string, line int, p *Provider) {
 	}
 }
 
+// fallback reads "fallbacks".
+func (f *providersFile) fallback(at string) error {
+	return f.members(at, func(model string) error {
+		list := fallbackList{line: f.line(), model: model}
+		err := f.texts(join(at, model), &list.others, "the name of a model")
+		f.fallbacks = append(f.fallbacks, list)
+		return err
+	})
+}
+
 // checkTogether looks at what only the whole file can tell.
 func (f *providersFile) checkTogether() {
 	at := slices.IndexFunc(f.list, func(p Provider) bool { return p.Name == f.byDefault })
@@ -343,5 +365,10 @@ func (f *providersFile) checkTogether() {
 		f.list = slices.Insert(slices.Delete(f.list, at, at+1), 0, byDefault)
 	case at < 0 && f.byDefault != "":
 		f.wrongOn(f.defaultLine, "default", "must be the name of a provider in the file")
+	}
+	for _, list := range f.fallbacks {
+		if len(list.others) == 0 || len(list.others) > maxFallbacks || slices.Contains(list.others, list.model) {
+			f.wrongOn(list.line, "fallbacks", fmt.Sprintf("must name from 1 to %d other models for each", maxFallbacks))
+		}
 	}
 }

@@ -20,6 +20,8 @@ type Router struct {
 	Endpoints []Endpoint
 	// Default takes the ids that name no endpoint.
 	Default string
+	// Fallbacks are the ids of the models that take the place of one that fails, in the order in which they are tried, by its Full id.
+	Fallbacks map[string][]string
 }
 
 // Route splits a model id into the endpoint and the model's name there. The part before the first "/" names an
@@ -33,6 +35,12 @@ func (r *Router) Route(id string) (Endpoint, string, bool) {
 	}
 	e, ok := r.endpoint(r.Default)
 	return e, id, ok
+}
+
+// Full is a model's id with its endpoint's name in front, also where it is the default one.
+func (r *Router) Full(id string) string {
+	e, name, _ := r.Route(id)
+	return e.Name + "/" + name
 }
 
 func (r *Router) endpoint(name string) (Endpoint, bool) {

@@ -228,6 +228,9 @@ func appendResponse(dst []byte, r *chat.Response) []byte {
 		o.null("truncated")
 	}
 	o.int("attempts", int64(r.Attempts))
+	if r.FallbackFrom != "" {
+		o.str("fallback_from", r.FallbackFrom)
+	}
 	o.strOrNull("finish_reason", r.FinishReason)
 	if e := r.Error; e != nil {
 		o.key("error")

@@ -34,7 +34,7 @@ var (
 	}
 	fullResponse = chat.Response{
 		ID: "resp_1", ConversationID: "conv_1", Status: chat.Failed, Model: "small", Provider: "openai", Input: []string{"msg_0", "msg_x"}, Output: []chat.Item{fullItem},
-		Usage: fullUsage, Attempts: 2, FinishReason: "stop", Error: &chat.ResponseError{Code: "c", Message: "m"}, CreatedAt: when, StartedAt: when, FirstTokenAt: when, CompletedAt: when,
+		Usage: fullUsage, Attempts: 2, FallbackFrom: "large", FinishReason: "stop", Error: &chat.ResponseError{Code: "c", Message: "m"}, CreatedAt: when, StartedAt: when, FirstTokenAt: when, CompletedAt: when,
 	}
 	fullRecord = audit.Record{
 		ID: "aud_1", Chain: "a/1", Seq: 2, Time: when, Kind: audit.KindOutcome, Owner: "default", Actor: "env", User: "u_1", ConversationID: "conv_1", ResponseID: "resp_1",

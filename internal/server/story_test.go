@@ -27,7 +27,7 @@ var update = flag.Bool("update", false, "rewrite what the stories and the genera
 
 // TestStories plays testdata/*.txtar: prose, then sections in order.
 //
-//	settings   name=value lines ahead of everything: context_messages, api_key, audit_max_chars, upstream_timeout, anthropic,
+//	settings   name=value lines ahead of everything: context_messages, api_key, audit_max_chars, upstream_timeout, anthropic, fallback,
 //	           context_window (model,tokens)
 //	upstream   the model's next answer, as raw HTTP (see llmtest); anthropic: that of the other model, where there is one
 //	request    a request as text; $conv1, $msg2, ... are the ids that answers have named, in order

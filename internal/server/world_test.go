@@ -45,6 +45,8 @@ type settings struct {
 	anthropic bool
 	// models are what an operator says of models.
 	models []catalog.Override
+	// fallback is the model that takes over from "small".
+	fallback string
 }
 
 func (o *settings) read(t *testing.T, text string) {
@@ -67,6 +69,8 @@ func (o *settings) read(t *testing.T, text string) {
 			model, window, _ := strings.Cut(value, ",")
 			o.models = append(o.models, catalog.Override{Endpoint: "openai", Model: model})
 			o.models[len(o.models)-1].ContextWindow, err = strconv.ParseInt(window, 10, 64)
+		case "fallback":
+			o.fallback = value
 		case "allowed_hosts":
 			o.allowedHosts = strings.Split(value, ",")
 		default:
@@ -124,6 +128,9 @@ func newWorld(t *testing.T, o settings) *world {
 			t.Fatal(err)
 		}
 		router.Endpoints = append(router.Endpoints, llm.Endpoint{Name: "anthropic", Host: "anthropic.test", Provider: second})
+	}
+	if o.fallback != "" {
+		router.Fallbacks = map[string][]string{"openai/small": {o.fallback}}
 	}
 	w.service = &chat.Service{
 		Store: w.store, Audit: w.store, Masker: pii.New(), Log: log, Now: now, NewID: newID,

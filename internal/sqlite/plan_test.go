@@ -16,7 +16,7 @@ func TestEveryStatementUsesAnIndex(t *testing.T) {
 		selectConversation, listConversationsUp, listConversationsDown, selectConversationKey, selectSettings, upsertSettings, deleteSettings,
 		insertConversation, updateConversation, deleteConversation, selectState, advance,
 		insertItem, selectItem, updateItem, deleteItem, selectItemPos, selectCursor, setTitle, supersedeItems, takeUpItems, lastItems, listItemsUp, listItemsDown, excludeItems, contextUp, contextDown,
-		lockConversation, unlockConversation, insertResponse, selectRun, setAttempts, endResponse,
+		lockConversation, unlockConversation, insertResponse, selectRun, setAttempt, endResponse,
 		selectResponse, listResponsesUp, listResponsesDown, selectResponseNum, selectInput, selectOutput,
 		insertRecord, selectRecord, selectRecordKey, selectMeta, insertMeta, selectLastChain, insertChain, selectHead,
 		takeNumber, insertFork, deleteFork, purgeForks, deleteForks, selectFirstNew, copyItems,

@@ -8,7 +8,7 @@ import (
 
 const responseColumns = `r.num, r.conversation, r.id, r.owner, r.status, r.attempts, r.first_seq, coalesce(r.input_end, r.output_seq),
   r.output_seq, r.end_seq,
-  r.created_at, r.started_at, r.first_token_at, r.completed_at, r.stream, r.model, r.provider, r.host, r.actor, r.request_id,
+  r.created_at, r.started_at, r.first_token_at, r.completed_at, r.stream, r.model, r.provider, r.host, r.fallback_from, r.actor, r.request_id,
   r.finish_reason, r.error_code, r.error_message, r.usage, r.cost, r.truncated`
 
 const (
@@ -39,7 +39,7 @@ func scanResponse(s *stmt, a *arena, r *responseRow) (err error) {
 	r.num, r.conversation, r.ID, r.Owner, r.Status = s.getInt(), s.getInt(), s.getText(a), s.getText(a), chat.Status(s.getText(a))
 	r.Attempts, r.firstSeq, r.inputEnd, r.outputSeq, r.endSeq = int(s.getInt()), s.getInt(), s.getInt(), s.getInt(), s.getInt()
 	r.CreatedAt, r.StartedAt, r.FirstTokenAt, r.CompletedAt = s.getTime(), s.getTime(), s.getTime(), s.getTime()
-	r.Stream, r.Model, r.Provider, r.Host = s.getBool(), s.getText(a), s.getText(a), s.getText(a)
+	r.Stream, r.Model, r.Provider, r.Host, r.FallbackFrom = s.getBool(), s.getText(a), s.getText(a), s.getText(a), s.getText(a)
 	r.Actor, r.RequestID, r.FinishReason = s.getText(a), s.getText(a), s.getText(a)
 	if code, message := s.getText(a), s.getText(a); code != "" || message != "" {
 		r.Error = &chat.ResponseError{Code: code, Message: message}

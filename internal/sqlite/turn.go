@@ -18,7 +18,7 @@ const (
   stream, model, provider, host, actor, request_id, truncated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	selectRun = `SELECT r.num, r.conversation, r.status, r.first_seq, r.input_end, r.output_seq, c.next_seq, c.id, c.usage, c.cost
   FROM responses r LEFT JOIN conversations c ON c.num = r.conversation WHERE r.id = ? AND r.owner = ?`
-	setAttempts = `UPDATE responses SET attempts = ? WHERE num = ?`
+	setAttempt  = `UPDATE responses SET attempts = ?, model = ?, provider = ?, host = ?, fallback_from = ? WHERE num = ?`
 	endResponse = `UPDATE responses SET status = ?, attempts = ?, output_seq = ?, end_seq = ?, started_at = ?, first_token_at = ?, completed_at = ?,
   finish_reason = ?, error_code = ?, error_message = ?, usage = ?, cost = ?, truncated = ? WHERE num = ?`
 
@@ -158,13 +158,14 @@ func (t *tx) running(owner, id string) (run, error) {
 }
 
 // NextAttempt implements chat.Store.
-func (s *Store) NextAttempt(ctx context.Context, owner, responseID string, attempt int, recs ...audit.Record) error {
+func (s *Store) NextAttempt(ctx context.Context, owner string, next *chat.Response, recs ...audit.Record) error {
 	return s.writer.submit(ctx, 0, func(t *tx) error {
-		r, err := t.running(owner, responseID)
+		r, err := t.running(owner, next.ID)
 		if err != nil {
 			return err
 		}
-		if err := t.write(t.prepare(setAttempts).int(int64(attempt)).int(r.num)); err != nil {
+		if err := t.write(t.prepare(setAttempt).int(int64(next.Attempts)).
+			text(next.Model).text(next.Provider).opt(next.Host).opt(next.FallbackFrom).int(r.num)); err != nil {
 			return err
 		}
 		return t.seal(recs)

@@ -116,7 +116,7 @@ var deletionCases = []testCase{
 		outcome := w.attempt(audit.KindOutcome, &r)
 		r.Attempts = 2
 		intent := w.attempt(audit.KindIntent, &r)
-		w.ok(w.NextAttempt(w.ctx, owner, r.ID, 2, outcome, intent))
+		w.ok(w.NextAttempt(w.ctx, owner, &r, outcome, intent))
 		w.equal([]bool{w.recorded(outcome.ID), w.recorded(intent.ID)}, []bool{true, true})
 	}},
 	{"an orphan whose conversation is gone is still listed, with its name, until it has an outcome", func(w *world) {

@@ -78,7 +78,7 @@ var ownerCases = []testCase{
 	{"another owner's running response can be neither continued nor ended", func(w *world) {
 		t := w.begin(w.conversation())
 		e := w.ending(t, chat.Completed)
-		w.fault(w.NextAttempt(w.ctx, other, t.Response.ID, 2, w.record(audit.KindRead, nil)), fault.NotFound, chat.CodeResponseNotFound)
+		w.fault(w.NextAttempt(w.ctx, other, &t.Response, w.record(audit.KindRead, nil)), fault.NotFound, chat.CodeResponseNotFound)
 		w.fault(w.End(w.ctx, other, e), fault.NotFound, chat.CodeResponseNotFound)
 		w.equal(w.recorded(e.Outcome.ID), false)
 		r, err := w.Response(w.ctx, owner, t.Response.ID)

@@ -263,7 +263,7 @@ var turnCases = []testCase{
 	}},
 	{"a response that does not exist can be neither continued nor ended", func(w *world) {
 		t := w.turn(w.conversation())
-		w.fault(w.NextAttempt(w.ctx, owner, t.Response.ID, 2), fault.NotFound, chat.CodeResponseNotFound)
+		w.fault(w.NextAttempt(w.ctx, owner, &t.Response), fault.NotFound, chat.CodeResponseNotFound)
 		w.fault(w.End(w.ctx, owner, w.ending(t, chat.Failed)), fault.NotFound, chat.CodeResponseNotFound)
 	}},
 	{"a further attempt leaves the outcome of the last and the intent of the next", func(w *world) {
@@ -273,7 +273,7 @@ var turnCases = []testCase{
 		outcome := w.attempt(audit.KindOutcome, &r)
 		r.Attempts = 2
 		intent := w.attempt(audit.KindIntent, &r)
-		w.ok(w.NextAttempt(w.ctx, owner, r.ID, 2, outcome, intent))
+		w.ok(w.NextAttempt(w.ctx, owner, &r, outcome, intent))
 		w.equal([]bool{w.recorded(outcome.ID), w.recorded(intent.ID)}, []bool{true, true})
 		got, err := w.Response(w.ctx, owner, r.ID)
 		w.ok(err)
@@ -283,8 +283,20 @@ var turnCases = []testCase{
 		t.Response.Attempts = 2
 		w.ok(w.End(w.ctx, owner, w.ending(t, chat.Failed)))
 		late := w.attempt(audit.KindIntent, &r)
-		w.fault(w.NextAttempt(w.ctx, owner, r.ID, 3, late), fault.Conflict, chat.CodeResponseEnded)
+		w.fault(w.NextAttempt(w.ctx, owner, &r, late), fault.Conflict, chat.CodeResponseEnded)
 		w.equal(w.recorded(late.ID), false)
+	}},
+	{"a further attempt may be another model's", func(w *world) {
+		t := w.begin(w.conversation())
+		r := t.Response
+		r.Attempts, r.Model, r.Provider, r.Host, r.FallbackFrom = 2, "other/model-2", "other", "other.test", r.Model
+		w.ok(w.NextAttempt(w.ctx, owner, &r, w.attempt(audit.KindOutcome, &t.Response), w.attempt(audit.KindIntent, &r)))
+		got, err := w.Response(w.ctx, owner, r.ID)
+		w.ok(err)
+		w.equal([]any{got.Attempts, got.Model, got.Provider, got.Host, got.FallbackFrom}, []any{2, "other/model-2", "other", "other.test", t.Response.Model})
+		orphans, err := w.Orphans(w.ctx)
+		w.ok(err)
+		w.equal([]any{orphans[0].Model, orphans[0].Provider, orphans[0].Host}, []any{"other/model-2", "other", "other.test"})
 	}},
 	{"a response leaves out the messages that were deleted since", func(w *world) {
 		c := w.conversation()
