@@ -14,7 +14,7 @@ func TestTermsOfATextAreItsDifferentWords(t *testing.T) {
 		{"numbers", "In 2026: 3.14 or v2", "in 2026 3 14 or v2"},
 		{"accents", "Müller café CRÈME naïve Ångström", "muller cafe creme naive angstrom"},
 		{"decomposed accents", "Mu\u0308ller", "muller"},
-		{"letters that Unicode does not decompose", "Straße GROẞ Øre Łódź Æther", "strasse gross ore lodz aether"},
+		{"letters that Unicode does not decompose", "Straße GROẞ Øre Łódź Ærø", "strasse gross ore lodz aero"},
 		{"compatibility forms", "ﬁnd ＡＢＣ x²", "find abc x2"},
 		{"Greek and Cyrillic", "Ὀδυσσεύς ЁЛКА", "οδυσσευσ елка"},
 		{"Hebrew points and Arabic vowels", "שָׁלוֹם مُحَمَّد", "שלום محمد"},

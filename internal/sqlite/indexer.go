@@ -15,7 +15,7 @@ import (
 const (
 	// indexDelay is how long what was written waits for more, so that it shares queries, transactions and segments of the
 	// index: on a busy server 100 ms would cost each turn 4 % more. A search does not wait for it, see catchUp.
-	indexDelay = 500 * time.Millisecond
+	indexDelay = 200 * time.Millisecond
 	// indexPatience is how long a search waits for what was written ahead of it. That takes milliseconds, unless the
 	// machine has a lot to do.
 	indexPatience = time.Second
