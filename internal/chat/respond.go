@@ -152,6 +152,9 @@ func Locked() *fault.Error {
 
 // beginFault says of a store that failed at the beginning what that means for a prompt: without a durable intent there is no call.
 func beginFault(err error) error {
+	if errors.Is(err, ErrNoRoom) {
+		return err
+	}
 	if f := fault.Of(err); f.Kind == fault.Unavailable || f.Kind == fault.Internal {
 		return auditUnavailable(err)
 	}

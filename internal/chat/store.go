@@ -11,6 +11,10 @@ import (
 // ErrStale is returned by Store.Begin when the conversation has changed since its context was read: read it again.
 var ErrStale = errors.New("the conversation has changed since it was read")
 
+// ErrNoRoom is wrapped by the fault of a change that a store refuses because its disk is full, or so full that only what has
+// begun may still end.
+var ErrNoRoom = errors.New("too little of the disk is free")
+
 // Codes of the faults that every Store returns in the same cases.
 const (
 	CodeConversationNotFound = "conversation_not_found"
@@ -142,7 +146,8 @@ type Store interface {
 	// response runs only the conversation is returned.
 	LastTurn(ctx context.Context, owner, conversationID string, n int) (c Conversation, history, input []Item, err error)
 	// Begin starts a turn in one transaction: the conversation's lock, the input items, the response, the audit intent.
-	// A lock that is held: Conflict, conversation_locked. A conversation that has changed: ErrStale.
+	// A lock that is held: Conflict, conversation_locked. A conversation that has changed: ErrStale. Where the end might find
+	// no room any more: Unavailable, store_unavailable, wrapping ErrNoRoom; Ready then says so too.
 	Begin(ctx context.Context, owner string, t *Turn) error
 	// BeginAside begins a response that is no turn of its conversation: it has no items, holds no lock, changes nothing, and Responses
 	// does not list it. The audit intent is written with it. End writes its Usage with the response alone, and of its Output nothing.

@@ -331,7 +331,7 @@ func (t *tx) advance(c state, nextSeq, added int64, at time.Time, title string) 
 // DeleteConversation implements chat.Store. The row goes at once, and with it every way to the items and responses;
 // they themselves are purged later.
 func (s *Store) DeleteConversation(ctx context.Context, owner, id string, version int64, orphan string, recs ...audit.Record) error {
-	err := s.writer.submit(ctx, 0, func(t *tx) error {
+	err := s.writer.submitVital(ctx, 0, func(t *tx) error {
 		c, err := t.state(owner, id)
 		if err != nil {
 			return err

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"zombiezen.com/go/sqlite"
@@ -20,7 +21,7 @@ var (
 func unavailable(err error) error {
 	message := "The database is not available."
 	if isDiskFull(err) {
-		message = "The server's disk is full."
+		message, err = "The server's disk is full.", fmt.Errorf("%w: %w", chat.ErrNoRoom, err)
 	}
 	return fault.Wrap(err, fault.Unavailable, chat.CodeStoreUnavailable, message)
 }

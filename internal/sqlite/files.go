@@ -23,7 +23,7 @@ func prepareFiles(path string) (lock *os.File, err error) {
 	if err := os.MkdirAll(dir, dirPerm); err != nil {
 		return nil, fmt.Errorf("making the database's directory: %w", err)
 	}
-	for _, suffix := range []string{"", "-wal", "-shm", ".lock"} {
+	for _, suffix := range []string{"", "-wal", "-shm", ".lock", reserveSuffix} {
 		if err := refuseLink(path + suffix); err != nil {
 			return nil, err
 		}

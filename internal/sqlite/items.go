@@ -297,7 +297,7 @@ func (t *tx) updateItem(owner string, it itemRow, edited bool, words string, rec
 
 // DeleteItem implements chat.Store.
 func (s *Store) DeleteItem(ctx context.Context, owner, conversationID, id string, version int64, recs ...audit.Record) error {
-	return s.writer.submit(ctx, 0, func(t *tx) error {
+	return s.writer.submitVital(ctx, 0, func(t *tx) error {
 		c, err := t.unlocked(owner, conversationID)
 		if err != nil {
 			return err

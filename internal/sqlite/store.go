@@ -86,6 +86,7 @@ type Store struct {
 	// prefixPatience is that constant, but in tests.
 	prefixPatience time.Duration
 	check          *check
+	space          *space
 	// stop ends what runs in the background.
 	stop      context.CancelFunc
 	closing   sync.Once
@@ -124,7 +125,10 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if s.wal, err = openWAL(o.Path, s.readers); err != nil {
 		return err
 	}
-	s.writer = newWriter(s.db, &chain{Chain: audit.NewChain("")}, s.wal, o.Log, o.OnFatal)
+	s.space = newSpace(o.Path, o.Log)
+	// Without room for it, prompts are refused and the store says why.
+	_ = s.space.writable()
+	s.writer = newWriter(s.db, &chain{Chain: audit.NewChain("")}, s.wal, s.space, o.Log, o.OnFatal)
 	clean, indexed, err := s.begin()
 	if err != nil {
 		return err
@@ -181,7 +185,7 @@ func (s *Store) begin() (clean, indexed bool, err error) {
 		return false, false, err
 	}
 	// The writer's goroutine does not run yet, so this one may do its work.
-	first := &op{done: make(chan error, 1), run: func(t *tx) (err error) {
+	first := &op{vital: true, done: make(chan error, 1), run: func(t *tx) (err error) {
 		if newKey {
 			if err := t.write(t.prepare(insertMeta).text(metaFingerprint).blob(o.KeyFingerprint)); err != nil {
 				return err
@@ -275,6 +279,9 @@ func (s *Store) Ready(ctx context.Context) error {
 	}
 	if err := s.check.finding(); err != nil {
 		return unavailable(err)
+	}
+	if err := s.space.room(); err != nil {
+		return err
 	}
 	return s.readers.read(ctx, func(c *conn) error {
 		_, err := c.meta(metaInstance)

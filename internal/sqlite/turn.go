@@ -38,6 +38,9 @@ func (s *Store) Begin(ctx context.Context, owner string, turn *chat.Turn) error 
 	if err != nil {
 		return err
 	}
+	if err := s.space.room(); err != nil {
+		return err
+	}
 	return s.writer.submit(ctx, itemBytes(turn.Input), func(t *tx) error {
 		c, err := t.unlocked(owner, turn.Conversation.ID)
 		if err != nil {
@@ -159,7 +162,7 @@ func (t *tx) running(owner, id string) (run, error) {
 
 // NextAttempt implements chat.Store.
 func (s *Store) NextAttempt(ctx context.Context, owner string, next *chat.Response, recs ...audit.Record) error {
-	return s.writer.submit(ctx, 0, func(t *tx) error {
+	return s.writer.submitVital(ctx, 0, func(t *tx) error {
 		r, err := t.running(owner, next.ID)
 		if err != nil {
 			return err
@@ -184,7 +187,7 @@ func (s *Store) End(ctx context.Context, owner string, e *chat.Ending) error {
 		return err
 	}
 	deleted := false
-	err = s.writer.submit(ctx, itemBytes(output), func(t *tx) error {
+	err = s.writer.submitVital(ctx, itemBytes(output), func(t *tx) error {
 		r, err := t.running(owner, e.Response.ID)
 		if err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -30,6 +31,8 @@ type op struct {
 	// run makes the change. It may be run again if the transaction that it was in is rolled back because of another op.
 	run   func(*tx) error
 	bytes int
+	// vital: it is also written when the disk is full, from the reserve.
+	vital bool
 	state atomic.Uint32
 	err   error
 	// decided: err is the answer and run is not called again.
@@ -89,6 +92,7 @@ type writer struct {
 	wal   *wal
 	// changed is told of what was touched, once it is committed.
 	changed func(conversations []int64)
+	space   *space
 
 	wake chan struct{}
 	done chan struct{}
@@ -99,9 +103,9 @@ type writer struct {
 	poison error
 }
 
-func newWriter(c *conn, ch *chain, w *wal, log *slog.Logger, fatal func(error)) *writer {
+func newWriter(c *conn, ch *chain, w *wal, sp *space, log *slog.Logger, fatal func(error)) *writer {
 	return &writer{
-		tx: tx{conn: c, chain: ch}, wal: w, log: log, fatal: fatal,
+		tx: tx{conn: c, chain: ch}, wal: w, space: sp, log: log, fatal: fatal,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 }
@@ -110,10 +114,21 @@ func newWriter(c *conn, ch *chain, w *wal, log *slog.Logger, fatal func(error)) 
 // not executed; after that its outcome is waited for, because it is decided whatever the caller does.
 // bytes is about how much it writes.
 func (w *writer) submit(ctx context.Context, bytes int, run func(*tx) error) error {
+	if err := w.space.writable(); err != nil {
+		return err
+	}
+	return w.await(ctx, &op{run: run, bytes: bytes, done: make(chan error, 1)})
+}
+
+// submitVital is submit for what must be written even when the disk is full: how something that has begun ends.
+func (w *writer) submitVital(ctx context.Context, bytes int, run func(*tx) error) error {
+	return w.await(ctx, &op{run: run, bytes: bytes, vital: true, done: make(chan error, 1)})
+}
+
+func (w *writer) await(ctx context.Context, o *op) error {
 	if ctx.Err() != nil {
 		return canceled(ctx)
 	}
-	o := &op{run: run, bytes: bytes, done: make(chan error, 1)}
 	if err := w.enqueue(o); err != nil {
 		return err
 	}
@@ -151,7 +166,7 @@ func (w *writer) signal() {
 
 // submitLast executes run behind everything that waits, and stops the writer.
 func (w *writer) submitLast(run func(*tx) error) error {
-	last := &op{run: run, done: make(chan error, 1)}
+	last := &op{run: run, vital: true, done: make(chan error, 1)}
 	err := w.enqueue(last)
 	w.mu.Lock()
 	w.closed = true
@@ -214,8 +229,11 @@ func (w *writer) take(batch []*op) ([]*op, bool) {
 // commit decides all ops of a batch and answers them.
 func (w *writer) commit(batch []*op) {
 	err := w.err()
-	for again := err == nil; again; {
-		again, err = w.attempt(batch)
+	if err == nil {
+		err = w.decide(batch)
+	}
+	if err != nil && isDiskFull(err) && w.spare(batch, err) {
+		err = w.decide(batch)
 	}
 	if err != nil {
 		w.failed(err)
@@ -231,6 +249,28 @@ func (w *writer) commit(batch []*op) {
 		o.done <- o.err
 	}
 	w.tend(written)
+}
+
+// decide runs a batch until each of its ops is decided. An error fails them all.
+func (w *writer) decide(batch []*op) (err error) {
+	for again := true; again; {
+		again, err = w.attempt(batch)
+	}
+	return err
+}
+
+// spare gives the reserve up for the vital ops of a batch and refuses the others; false if there is none to save.
+func (w *writer) spare(batch []*op, full error) bool {
+	if !slices.ContainsFunc(batch, func(o *op) bool { return o.vital }) {
+		return false
+	}
+	w.space.giveUp()
+	for _, o := range batch {
+		if !o.vital && !o.decided {
+			o.decided, o.err = true, unavailable(full)
+		}
+	}
+	return true
 }
 
 // attempt runs a batch in one transaction. An error fails all ops; again says that one op failed after it had written,
