@@ -23,7 +23,7 @@ const (
 	reserveSuffix = ".reserve"
 	// No prompt begins on a disk with less free than a twentieth of it, nor, on a large one, less than maxLow.
 	lowShare = 20
-	maxLow   = 1 << 30
+	maxLow   = 256 << 20
 )
 
 // space looks after the disk that the database is on. While little is free no prompt begins, so that what runs can end.

@@ -44,7 +44,7 @@ func endResponseOf(t *testing.T, s *Store, n int, r chat.Response) error {
 }
 
 func TestADiskIsNearlyFullAtATwentiethOfItButNotOfALargeOne(t *testing.T) {
-	for total, want := range map[uint64]uint64{40 << 20: 2 << 20, 10 << 30: 512 << 20, 20 << 30: 1 << 30, 1 << 40: 1 << 30} {
+	for total, want := range map[uint64]uint64{40 << 20: 2 << 20, 4 << 30: 4 << 30 / 20, 10 << 30: 256 << 20, 1 << 40: 256 << 20} {
 		if got := low(total); got != want {
 			t.Errorf("of %d bytes: %d are too few, want %d", total, got, want)
 		}
