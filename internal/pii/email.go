@@ -152,7 +152,7 @@ func (s *scanner) spokenDot(i int) {
 	if !ok {
 		return
 	}
-	label := s.spokenWord(labelEnd)
+	label := s.spokenChain(labelEnd)
 	at := label
 	for at > s.floor && label-at < 2 && isSpace(t[at-1]) {
 		at--
@@ -169,9 +169,9 @@ func (s *scanner) spokenDot(i int) {
 	if !ok || bracket != open {
 		return
 	}
-	start := s.spokenWord(localEnd)
+	start := s.spokenChain(localEnd)
 	end := spokenTLD(t, i+3, open)
-	if start == localEnd || end == 0 || words.of(t[label:labelEnd])&hintFiller != 0 {
+	if start == localEnd || end == 0 {
 		return
 	}
 	s.add(hit{start: start, end: end, entity: Email, rule: ruleEmailSpoken, score: 80, reasons: reasonShape})
@@ -189,6 +189,38 @@ func spokenGap(t string, i, floor int) (open bool, end int, ok bool) {
 		k--
 	}
 	return open, k, k > floor && (open || k < j)
+}
+
+// maxSpokenDots bounds how many dots a side of an address that is spelled out may have.
+const maxSpokenDots = 4
+
+// spokenChain returns where the words that end before i begin, joined by "dot": jane dot doe, mail dot example. A word that
+// is part of an ordinary sentence is no part of an address.
+func (s *scanner) spokenChain(i int) int {
+	t, start, end := s.text, i, i
+	for range maxSpokenDots {
+		word := s.spokenWord(end)
+		if word == end || words.of(t[word:end])&hintFiller != 0 {
+			return start
+		}
+		start = word
+		dot := word
+		for dot > s.floor && word-dot < 2 && t[dot-1] == ' ' {
+			dot--
+		}
+		if dot > s.floor && (t[dot-1] == ']' || t[dot-1] == ')' || t[dot-1] == '}') {
+			dot--
+		}
+		dot -= len("dot")
+		if dot+len("dot") == word || dot < s.floor || !folds(t, dot, "dot") || s.joinedBefore(dot) {
+			return start
+		}
+		var ok bool
+		if _, end, ok = spokenGap(t, dot, s.floor); !ok {
+			return start
+		}
+	}
+	return start
 }
 
 // spokenWord returns where the part of an address that ends before i begins.

@@ -63,6 +63,8 @@ func TestEmailAddresses(t *testing.T) {
 		{"before a version", "a@example.com.1", "[MASKED_EMAIL].1"},
 		{"in single quotes", "'jane@example.com'", "'[MASKED_EMAIL]'"},
 		{"spelled out", "jane at example dot com", "[MASKED_EMAIL]"},
+		{"spelled out, dots in its name", "mail me: jane dot doe at example dot com thanks", "mail me: [MASKED_EMAIL] thanks"},
+		{"spelled out, dots on both sides", "jane [dot] doe [at] mail [dot] example [dot] com", "[MASKED_EMAIL]"},
 		{"spelled out with two dots", "mail jane.doe at example dot co dot uk now", "mail [MASKED_EMAIL] now"},
 		{"spelled out in brackets", "jane [at] example [dot] com", "[MASKED_EMAIL]"},
 		{"spelled out in brackets that touch", "jane(at)example(dot)com", "[MASKED_EMAIL]"},
@@ -71,7 +73,7 @@ func TestEmailAddresses(t *testing.T) {
 	runUntouched(t, []string{
 		"@jane", "jane@", "jane@localhost", "logo@2x.png", "lodash@4.17.21", "@types/node@20.1.0", "golang.org/x/text@v0.3.0", "a @ b",
 		"git@github.com:org/repo.git", "not an email: hello-world here", "info@presidio.", "5 @ 3.50 each", "jane@.com", "\"\"@example.com x"[:3],
-		"look at the dot com boom", "the dot", "meet at noon dot", "at dot com", "jane at example dot zzz", "jane at example dotcom",
+		"look at the dot com boom", "the dot", "meet at noon dot", "look at the dot matrix dot com", "at dot com", "jane at example dot zzz", "jane at example dotcom",
 		"jane [at] example dot", "x\"\n\"@a", "a@[zz]", "@@@",
 	})
 }
