@@ -89,6 +89,10 @@ crash: build ## kill the server 50 times under load and look for what was lost
 bench: ## measure against a bare proxy; flags in ARGS
 	$(GO) run ./bench $(ARGS)
 
+.PHONY: bench-scale
+bench-scale: ## compare a store of 1,000,000 conversations with one of 1,000, and 10,000 messages with 50; takes some minutes
+	$(GO) run ./bench -only large,long -conversations 1000000 $(ARGS)
+
 .PHONY: e2e-llm
 e2e-llm: ## talk to a real model on this machine; builds its server once, which takes a quarter of an hour
 	e2e/llm/run.sh $(ARGS)

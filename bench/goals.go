@@ -118,8 +118,10 @@ func (r *largeResult) goal() goal {
 		g.measured, g.met = "-conversations 1000000", skipped
 		return g
 	}
-	worst, each := 0.0, make([]string, len(r.calls))
-	for i, call := range r.calls {
+	// The goal is for these; the others are in the table.
+	calls := []string{"list", "get", "turn"}
+	worst, each := 0.0, make([]string, len(calls))
+	for i, call := range calls {
 		times := ratio(medianOf(r.large[call], window.cpuMicros), medianOf(r.small[call], window.cpuMicros))
 		worst, each[i] = max(worst, times), fmt.Sprintf("%.2fx", times)
 	}

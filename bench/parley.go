@@ -70,9 +70,14 @@ func (b *bench) startParleyOn(ctx context.Context, data string, settings ...stri
 // newConversations creates n conversations with many connections and returns their ids.
 func newConversations(ctx context.Context, address string, n int, body string) ([]string, error) {
 	request := post("/api/conversations", body)
+	return eachConversation(ctx, address, n, func(int) []byte { return request })
+}
+
+// eachConversation creates n conversations by the request that is made for each.
+func eachConversation(ctx context.Context, address string, n int, request func(i int) []byte) ([]string, error) {
 	ids := make([]string, n)
 	err := inParallel(ctx, address, 16, n, func(c *client, i int) error {
-		answer, err := c.do(request, nativeDialect)
+		answer, err := c.do(request(i), nativeDialect)
 		if err != nil {
 			return err
 		}

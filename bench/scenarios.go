@@ -257,7 +257,7 @@ type largeResult struct {
 func (b *bench) large(ctx context.Context) (*largeResult, error) {
 	const c = 16
 	result := &largeResult{
-		conversations: b.conversations, calls: []string{"list", "get", "turn"},
+		conversations: b.conversations, calls: []string{"list", "get", "turn", "page from the middle", "search"},
 		small: map[string][]window{}, large: map[string][]window{},
 	}
 	stores := make([]map[string]target, 2)
@@ -267,14 +267,19 @@ func (b *bench) large(ctx context.Context) (*largeResult, error) {
 			return nil, err
 		}
 		defer parley.stop()
-		ids, err := newConversations(ctx, parley.address, n, `{"messages":[`+message(0)+`]}`)
+		ids, err := eachConversation(ctx, parley.address, n, func(i int) []byte {
+			return post("/api/conversations", `{"title":"`+rareWord(i)+`","messages":[`+message(0)+`]}`)
+		})
 		if err != nil {
 			return nil, err
 		}
 		stores[i] = map[string]target{
 			"list": {process: parley, dialect: nativeDialect, supplies: always(get("/api/conversations?limit=20"))},
-			"get":  {process: parley, dialect: nativeDialect, supplies: anyOf(ids)},
-			"turn": b.turnTarget(parleyTarget, parley, false),
+			"get":  {process: parley, dialect: nativeDialect, supplies: anyOf(len(ids), func(i int) string { return "/api/conversations/" + ids[i] })},
+			// A cursor costs the same wherever it stands, and a word that one conversation has the same however many there are.
+			"page from the middle": {process: parley, dialect: nativeDialect, supplies: always(get("/api/conversations?limit=20&after=" + ids[n/2]))},
+			"search":               {process: parley, dialect: nativeDialect, supplies: anyOf(n, func(i int) string { return "/api/conversations?q=" + rareWord(i) })},
+			"turn":                 b.turnTarget(parleyTarget, parley, false),
 		}
 		b.say("large: %d conversations made", n)
 	}
@@ -297,13 +302,16 @@ func (b *bench) large(ctx context.Context) (*largeResult, error) {
 	return result, nil
 }
 
-// anyOf supplies reads of conversations picked at random.
-func anyOf(ids []string) func(context.Context, int, int) ([]supply, error) {
+// rareWord is a word that only one conversation has.
+func rareWord(i int) string { return fmt.Sprintf("tide%07d", i) }
+
+// anyOf supplies reads of n things picked at random.
+func anyOf(n int, path func(i int) string) func(context.Context, int, int) ([]supply, error) {
 	return func(_ context.Context, c, _ int) ([]supply, error) {
 		supplies := make([]supply, c)
 		for i := range supplies {
 			random := rand.New(rand.NewPCG(uint64(i), 1))
-			supplies[i] = func() []byte { return get("/api/conversations/" + ids[random.IntN(len(ids))]) }
+			supplies[i] = func() []byte { return get(path(random.IntN(n))) }
 		}
 		return supplies, nil
 	}
