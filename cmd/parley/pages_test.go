@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -75,12 +76,20 @@ func (r *runner) run(t *testing.T, dir, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "PARLEY_ADDR="+strings.TrimPrefix(r.node.url, "http://"), "PARLEY_DATA="+r.data)
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), isSetting), "PARLEY_ADDR="+strings.TrimPrefix(r.node.url, "http://"), "PARLEY_DATA="+r.data)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", name, err, out)
 	}
 	return string(out)
+}
+
+// isSetting says of a variable of this process that a reader of the documentation would not have it.
+func isSetting(variable string) bool {
+	name, _, _ := strings.Cut(variable, "=")
+	return name == "PORT" || slices.ContainsFunc([]string{"PARLEY_", "OPENAI_", "ANTHROPIC_", "MONGODB_"}, func(prefix string) bool {
+		return strings.HasPrefix(name, prefix)
+	})
 }
 
 // needs skips a test where something is not installed. In CI everything is.
