@@ -70,15 +70,15 @@ func overflow(ctx context.Context, s *session) error {
 		return err
 	}
 	long := strings.Repeat("The sea rises and the sea falls. ", 500)
-	for _, stream := range []bool{false, true} {
-		_, err := s.ask(ctx, conversation, long, stream)
-		status := http.StatusUnprocessableEntity
-		if stream {
-			status = http.StatusOK // the stream had begun; its closing event carries the code
-		}
-		if err := refused(ctx, s, err, status, code); err != nil {
-			return err
-		}
+	_, err = s.ask(ctx, conversation, long, false)
+	if err := refused(ctx, s, err, http.StatusUnprocessableEntity, code); err != nil {
+		return err
+	}
+	// The server's refusal has told how much the model holds: what is too long is refused before anything begins now.
+	_, err = s.ask(ctx, conversation, long, true)
+	var early *problem
+	if !errors.As(err, &early) || early.Status != http.StatusUnprocessableEntity || early.Code != code || early.ResponseID != "" {
+		return fmt.Errorf("the second long prompt: %w", errors.Join(err, errors.New("it was to be refused before it began")))
 	}
 	reply, err := s.ask(ctx, conversation, "What is 2 plus 2?", false)
 	if err != nil {
@@ -87,7 +87,34 @@ func overflow(ctx context.Context, s *session) error {
 	if !says(reply, "4") {
 		return errors.New("no usable reply after the refused prompts")
 	}
-	return audited(ctx, s, conversation, 3, code)
+	return audited(ctx, s, conversation, 2, code)
+}
+
+// outgrow has a conversation grow past what the model holds: it goes on without its oldest turns, and says so.
+func outgrow(ctx context.Context, s *session) error {
+	conversation, err := s.converse(ctx)
+	if err != nil {
+		return err
+	}
+	for range 12 {
+		for _, role := range []string{"user", "assistant"} {
+			body := map[string]any{"role": role, "content": strings.Repeat("The sea rises and the sea falls. ", 25)}
+			if err := s.call(ctx, http.MethodPost, "/api/conversations/"+conversation+"/messages", body, &struct{}{}); err != nil {
+				return err
+			}
+		}
+	}
+	for _, stream := range []bool{false, true} {
+		reply, err := s.ask(ctx, conversation, "What is 2 plus 2?", stream)
+		if err != nil {
+			return err
+		}
+		if reply.Truncated == nil || reply.Truncated.Messages == 0 {
+			return errors.New("the response does not say that anything was left out")
+		}
+		fmt.Fprintf(s.out, "  left out: %d messages\n", reply.Truncated.Messages)
+	}
+	return nil
 }
 
 func wrongKey(ctx context.Context, s *session) error {

@@ -29,6 +29,9 @@ type response struct {
 		InputTokens  int `json:"input_tokens"`
 		OutputTokens int `json:"output_tokens"`
 	} `json:"usage"`
+	Truncated *struct {
+		Messages int `json:"messages"`
+	} `json:"truncated"`
 	Error *struct {
 		Code string `json:"code"`
 	} `json:"error"`
