@@ -86,6 +86,7 @@ func TestADatabaseFromBeforeIsIndexed(t *testing.T) {
 
 func TestWhatIsIndexedIsNotIndexedAgainAfterACleanStop(t *testing.T) {
 	s := openNew(t)
+	<-s.indexer.early
 	talk(t, s, "conv_1", "needle")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

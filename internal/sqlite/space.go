@@ -39,8 +39,8 @@ type space struct {
 	mu    sync.Mutex
 }
 
-func newSpace(path string, log *slog.Logger) *space {
-	s := &space{dir: filepath.Dir(path), reserve: path + reserveSuffix, log: log, measure: diskSpace}
+func newSpace(path string, log *slog.Logger, measure func(dir string) (free, total uint64, err error)) *space {
+	s := &space{dir: filepath.Dir(path), reserve: path + reserveSuffix, log: log, measure: measure}
 	s.spent.Store(true)
 	return s
 }

@@ -3,6 +3,8 @@ package sqlite
 import (
 	"errors"
 	"os"
+	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +45,26 @@ func endResponseOf(t *testing.T, s *Store, n int, r chat.Response) error {
 	return s.End(t.Context(), "default", &chat.Ending{Response: r, Outcome: attempt(n, audit.KindOutcome, &r)})
 }
 
+// openOnDisk opens a store on a disk of 1,000 MiB of which as many are free as the returned number says at the time.
+func openOnDisk(t *testing.T) (*Store, *atomic.Uint64) {
+	t.Helper()
+	free := new(atomic.Uint64)
+	free.Store(900)
+	s, err := Open(t.Context(), Options{
+		Path:    filepath.Join(t.TempDir(), "parley.db"),
+		measure: func(string) (uint64, uint64, error) { return free.Load() << 20, 1000 << 20, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s, free
+}
+
 func TestADiskIsNearlyFullAtATwentiethOfItButNotOfALargeOne(t *testing.T) {
 	for total, want := range map[uint64]uint64{40 << 20: 2 << 20, 4 << 30: 4 << 30 / 20, 10 << 30: 256 << 20, 1 << 40: 256 << 20} {
 		if got := low(total); got != want {
@@ -52,20 +74,19 @@ func TestADiskIsNearlyFullAtATwentiethOfItButNotOfALargeOne(t *testing.T) {
 }
 
 func TestNoPromptBeginsOnADiskThatIsNearlyFull(t *testing.T) {
-	s := openNew(t)
+	s, free := openOnDisk(t)
 	running, err := beginResponse(t, s, 1, "running")
 	if err != nil {
 		t.Fatal(err)
 	}
-	free := uint64(49)
-	s.space.measure = func(string) (uint64, uint64, error) { return free << 20, 1000 << 20, nil }
+	free.Store(49)
 	_, err = beginResponse(t, s, 2, "refused")
 	refusedForRoom(t, "Begin", err)
 	refusedForRoom(t, "Ready", s.Ready(t.Context()))
 	if err := endResponseOf(t, s, 3, running); err != nil {
 		t.Errorf("what ran could not end: %v", err)
 	}
-	free = 50
+	free.Store(50)
 	if _, err := beginResponse(t, s, 4, "welcome"); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
@@ -75,7 +96,7 @@ func TestNoPromptBeginsOnADiskThatIsNearlyFull(t *testing.T) {
 }
 
 func TestWithoutAReserveOnlyWhatRunsIsWritten(t *testing.T) {
-	s := openNew(t)
+	s, free := openOnDisk(t)
 	running, err := beginResponse(t, s, 1, "running")
 	if err != nil {
 		t.Fatal(err)
@@ -84,8 +105,7 @@ func TestWithoutAReserveOnlyWhatRunsIsWritten(t *testing.T) {
 	if _, err := os.Stat(s.space.reserve); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the reserve is there: %v", err)
 	}
-	free := uint64(53)
-	s.space.measure = func(string) (uint64, uint64, error) { return free << 20, 1000 << 20, nil }
+	free.Store(53)
 	refusedForRoom(t, "Append", s.Append(t.Context(), record(2)))
 	refusedForRoom(t, "Ready", s.Ready(t.Context()))
 	if err := endResponseOf(t, s, 3, running); err != nil {
@@ -94,7 +114,7 @@ func TestWithoutAReserveOnlyWhatRunsIsWritten(t *testing.T) {
 	if err := s.DeleteConversation(t.Context(), "default", running.ConversationID, 0, ""); err != nil {
 		t.Errorf("a conversation could not be deleted: %v", err)
 	}
-	free = 54
+	free.Store(54)
 	if err := s.Append(t.Context(), record(4)); err != nil {
 		t.Errorf("with room again: %v", err)
 	}

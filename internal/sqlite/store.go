@@ -44,6 +44,8 @@ type Options struct {
 	// OnFatal is called, once and on its own goroutine, after an error that leaves it unknown what is on the disk. All
 	// later writes fail; the process should end with an error and start anew.
 	OnFatal func(error)
+	// measure is diskSpace, but in tests.
+	measure func(dir string) (free, total uint64, err error)
 	// SearchTimeout bounds a list of conversations that is filtered or searched; by default two seconds.
 	SearchTimeout time.Duration
 }
@@ -63,6 +65,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.SearchTimeout == 0 {
 		o.SearchTimeout = searchTimeout
+	}
+	if o.measure == nil {
+		o.measure = diskSpace
 	}
 	if o.OnFatal == nil {
 		o.OnFatal = func(error) {}
@@ -125,7 +130,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if s.wal, err = openWAL(o.Path, s.readers); err != nil {
 		return err
 	}
-	s.space = newSpace(o.Path, o.Log)
+	s.space = newSpace(o.Path, o.Log, o.measure)
 	// Without room for it, prompts are refused and the store says why.
 	_ = s.space.writable()
 	s.writer = newWriter(s.db, &chain{Chain: audit.NewChain("")}, s.wal, s.space, o.Log, o.OnFatal)
