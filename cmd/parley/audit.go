@@ -100,7 +100,7 @@ func mustExist(path string) error {
 	}
 	return fmt.Errorf(`there is no database at %s
 Run it in the directory that the server runs in, or name the server's data directory by --data (PARLEY_DATA) or the file by --store.
-A server that has never run has no audit log`, path)
+A server that has never run has none`, path)
 }
 
 func printReport(cmd *cobra.Command, report audit.Report, asJSON bool) error {

@@ -31,6 +31,9 @@ server runs on it, it refuses. Breaking it off leaves the database as it was.`,
 				return err
 			}
 			c := compaction{Database: cfg.StorePath()}
+			if err := mustExist(c.Database); err != nil {
+				return err
+			}
 			err = newMeter(cmd.ErrOrStderr(), "compacting", "").watch(func() (err error) {
 				c.Before, c.After, err = sqlite.Compact(cmd.Context(), c.Database)
 				return err

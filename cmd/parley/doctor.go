@@ -122,6 +122,9 @@ func checkDirectory(dir string) finding {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if err := canMake(dir); err != nil {
+			return finding{name, broken, fmt.Sprintf("%s is not there and cannot be made: %v", dir, err), "Make it, for the user that the server runs as, or name another with PARLEY_DATA."}
+		}
 		return finding{name, sound, dir + " is not there yet: the first start makes it", ""}
 	case err != nil:
 		return finding{name, broken, err.Error(), "Let this user enter the directory, or name another with PARLEY_DATA."}
@@ -143,15 +146,28 @@ func checkDirectory(dir string) finding {
 	return finding{name, sound, dir + " can be written, by its owner alone", ""}
 }
 
-func checkDisk(dir string) finding {
-	const name = "disk"
+// canMake reports why a directory could not be made, if so. It makes and removes one beside the first that is missing.
+func canMake(dir string) error {
+	probe, err := os.MkdirTemp(existing(dir), ".parley-doctor-*")
+	if err != nil {
+		return err
+	}
+	return os.Remove(probe)
+}
+
+// existing is the closest directory above one, or itself, that is there.
+func existing(dir string) string {
 	for {
 		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
-			break
+			return dir
 		}
 		dir = filepath.Dir(dir)
 	}
-	free, err := freeSpace(dir)
+}
+
+func checkDisk(dir string) finding {
+	const name = "disk"
+	free, err := freeSpace(existing(dir))
 	switch {
 	case err != nil:
 		return finding{name, doubtful, fmt.Sprintf("the free room is not known: %v", err), ""}
@@ -172,11 +188,13 @@ func checkDatabase(ctx context.Context, cfg *config.Config) []finding {
 		}
 		return []finding{{"database", broken, err.Error(), "Let this user read it."}}
 	}
-	list := []finding{checkKey(cfg, true), checkLock(path)}
 	version, newest, err := sqlite.Schema(path)
+	if err != nil {
+		// A database that cannot be read says nothing of its key.
+		return []finding{checkLock(path), {"database", broken, path + ": " + err.Error(), "Look at the file's rights and at PARLEY_STORE; if it is damaged, restore a backup."}}
+	}
+	list := []finding{checkKey(cfg, true), checkLock(path)}
 	switch {
-	case err != nil:
-		return append(list, finding{"database", broken, err.Error(), "Look at the file's rights and at PARLEY_STORE; if it is damaged, restore a backup."})
 	case version > newest:
 		return append(list, finding{"schema", broken, fmt.Sprintf("the database has schema %d, this parley knows up to %d", version, newest), "Run the newer parley that made it, or restore a backup from before the upgrade."})
 	case version < newest:

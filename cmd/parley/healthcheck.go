@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
@@ -47,6 +49,9 @@ func healthy(ctx context.Context, url string) error {
 	// A transport of its own: a proxy from the environment has no business between a server and its own health check.
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		return fmt.Errorf("not ready: nothing answers at %s: start a server with `parley serve`, or name the address of the one that runs with --addr or PARLEY_ADDR (%w)", req.URL.Host, op.Err)
+	}
 	if err != nil {
 		return fmt.Errorf("not ready: %w", err)
 	}

@@ -32,6 +32,9 @@ nothing and may run beside one.`,
 				return err
 			}
 			m := migration{Database: cfg.StorePath(), DryRun: dryRun}
+			if err := mustExist(m.Database); err != nil {
+				return err
+			}
 			if dryRun {
 				m.From, m.To, err = sqlite.Schema(m.Database)
 				if err == nil && m.From > m.To {

@@ -162,7 +162,7 @@ func TestConfigShowsValuesSourcesAndNoSecret(t *testing.T) {
 }
 
 func TestHealthcheckOfNothingFails(t *testing.T) {
-	parley(t, nil, "healthcheck", "--addr", "127.0.0.1:1").expect(t, exitFailed, "not ready")
+	parley(t, nil, "healthcheck", "--addr", "127.0.0.1:1").expect(t, exitFailed, "not ready: nothing answers at 127.0.0.1:1", "parley serve", "--addr", "refused")
 }
 
 func TestVerifyingAFileThatIsNotThereFails(t *testing.T) {

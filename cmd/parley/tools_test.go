@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -86,8 +87,9 @@ func TestAnExportIsVerifiedWithoutTheDatabase(t *testing.T) {
 
 func TestMigrateAndCompactNeedTheDatabaseAlone(t *testing.T) {
 	data, n := oneTurn(t)
-	parleyHere(t, nil, "compact", "--data", data).expect(t, exitFailed, "in use by process")
-	parleyHere(t, nil, "migrate", "--data", data).expect(t, exitFailed, "in use by process")
+	for _, name := range []string{"compact", "migrate"} {
+		parleyHere(t, nil, name, "--data", data).expect(t, exitFailed, "in use by process", ": stop that server first\n")
+	}
 	parleyHere(t, nil, "migrate", "--data", data, "--dry-run").expect(t, exitOK)
 	n.stop()
 	n.wait()
@@ -103,8 +105,9 @@ func TestMigrateAndCompactNeedTheDatabaseAlone(t *testing.T) {
 		t.Errorf("%s", compacted.stdout)
 	}
 	parleyHere(t, nil, "audit", "verify", "--data", data).expect(t, exitOK)
-	parley(t, nil, "compact").expect(t, exitFailed, "parley.db")
-	parley(t, nil, "migrate").expect(t, exitFailed, "parley.db")
+	for _, args := range []string{"compact", "migrate", "migrate --dry-run"} {
+		parley(t, nil, strings.Fields(args)...).expect(t, exitFailed, "there is no database at /", "parley.db\n", "--data")
+	}
 }
 
 func TestTheDoctorFindsWhatIsBroken(t *testing.T) {
@@ -171,8 +174,20 @@ func TestTheDoctorFindsWhatIsBroken(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(data, "parley.db"), bytes.Repeat([]byte("no database "), 1000), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if all, r := examined(nil); r.code != exitFailed || all["database"].Status != broken {
+	all, r = examined(nil)
+	if _, blamed := all["secret key"]; blamed || r.code != exitFailed || all["database"].Status != broken || !strings.Contains(all["database"].Detail, "parley.db") {
 		t.Errorf("%s", r.stdout)
+	}
+	parleyHere(t, nil, "serve", "--addr", "127.0.0.1:0", "--data", data).expect(t, exitFailed, filepath.Join(data, "parley.db")+" is damaged", "restore a backup", "move it away")
+	data = filepath.Join(data, "parley.db", "x")
+	if all, r := examined(nil); r.code != exitFailed || all["data directory"].Status != broken {
+		t.Errorf("%s", r.stdout)
+	}
+	if runtime.GOOS == "linux" {
+		data = "/proc/parley"
+		if all, r := examined(nil); r.code != exitFailed || all["data directory"].Status != broken || !strings.Contains(all["data directory"].Detail, "cannot be made") {
+			t.Errorf("%s", r.stdout)
+		}
 	}
 	plain := parley(t, nil, "doctor")
 	plain.expect(t, exitOK)

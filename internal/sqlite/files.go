@@ -17,8 +17,8 @@ const (
 )
 
 // prepareFiles makes the directory and the database's file, for the owner alone, and takes the lock that keeps a second
-// server away. The lock is held until the file is closed.
-func prepareFiles(path string) (lock *os.File, err error) {
+// server away. The lock is held until the file is closed. Where another process has it, the error ends with remedy.
+func prepareFiles(path, remedy string) (lock *os.File, err error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, dirPerm); err != nil {
 		return nil, fmt.Errorf("making the database's directory: %w", err)
@@ -28,7 +28,7 @@ func prepareFiles(path string) (lock *os.File, err error) {
 			return nil, err
 		}
 	}
-	if lock, err = takeLock(path + ".lock"); err != nil {
+	if lock, err = takeLock(path+".lock", remedy); err != nil {
 		return nil, err
 	}
 	if err := ensureFile(path); err != nil {
@@ -52,7 +52,7 @@ func refuseLink(path string) error {
 	return nil
 }
 
-func takeLock(path string) (*os.File, error) {
+func takeLock(path, remedy string) (*os.File, error) {
 	lock, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, filePerm) //nolint:gosec // the operator's own path
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock file: %w", err)
@@ -66,7 +66,7 @@ func takeLock(path string) (*os.File, error) {
 		if pid, err := io.ReadAll(io.LimitReader(lock, 20)); err == nil && len(pid) > 0 {
 			holder = "process " + strings.TrimSpace(string(pid))
 		}
-		return nil, errors.Join(fmt.Errorf("the database is in use by %s, which holds %s: stop that server, or give this one another data directory", holder, path), lock.Close())
+		return nil, errors.Join(fmt.Errorf("the database is in use by %s, which holds %s: %s", holder, path, remedy), lock.Close())
 	}
 	if err := lock.Truncate(0); err != nil {
 		return nil, errors.Join(err, lock.Close())

@@ -165,7 +165,7 @@ func alone(path string, fn func(path string) error) (err error) {
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("finding the database: %w", err)
 	}
-	lock, err := prepareFiles(path)
+	lock, err := prepareFiles(path, "stop that server first")
 	if err != nil {
 		return err
 	}

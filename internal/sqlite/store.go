@@ -118,7 +118,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 
 func (s *Store) open(ctx context.Context) (err error) {
 	o := &s.options
-	if s.lock, err = prepareFiles(o.Path); err != nil {
+	if s.lock, err = prepareFiles(o.Path, "stop that server, or give this one another data directory"); err != nil {
 		return err
 	}
 	if s.db, err = openWriter(ctx, o.Path); err != nil {
@@ -158,12 +158,22 @@ func openWriter(ctx context.Context, path string) (*conn, error) {
 	c, err := openConn(path, sqlite.OpenReadWrite,
 		"page_size = 8192", "journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "wal_autocheckpoint = 0", "journal_size_limit = 67108864", "cache_size = -8000")
 	if err != nil {
-		return nil, err
+		return nil, explainDamage(err, path)
 	}
 	if err := upgrade(ctx, c, path); err != nil {
-		return nil, errors.Join(err, c.Close())
+		return nil, errors.Join(explainDamage(err, path), c.Close())
 	}
 	return c, nil
+}
+
+// explainDamage says of a file that SQLite cannot read what its operator can do.
+func explainDamage(err error, path string) error {
+	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultNotADB, sqlite.ResultCorrupt:
+		return fmt.Errorf("%s is damaged, or no database: restore a backup of it, or move it away with its -wal and -shm files to begin anew (%w)", path, err)
+	default:
+		return err
+	}
 }
 
 func upgrade(ctx context.Context, c *conn, path string) error {
