@@ -31,12 +31,15 @@ func TestChatGoesOnWhereItWas(t *testing.T) {
 		t.Errorf("%d %q %s", code, &stdout, &stderr)
 	}
 	parleyHere(t, nil, "chat", "--url", n.url, "--conversation", "conv_none", "x").expect(t, exitFailed, "conversation_not_found")
+	parleyHere(t, nil, "chat", "--url", n.url, "--model", "nope", "x").expect(t, exitFailed, `no model "nope"`, "--model")
+	parleyHere(t, nil, "chat", "--url", n.url, "--conversation", "last", "x").expect(t, exitOK)
 	parleyHere(t, nil, "chat", "--addr", "127.0.0.1:1", "x").expect(t, exitFailed, "no Parley answers at http://127.0.0.1:1", "parley serve")
 }
 
 func TestChatSendsTheKey(t *testing.T) {
 	n := start(t, filepath.Join(t.TempDir(), "data"), []string{"PARLEY_API_KEY=the-key"})
 	parleyHere(t, nil, "chat", "--url", n.url, "x").expect(t, exitFailed, "PARLEY_API_KEY")
+	parleyHere(t, nil, "chat", "--url", n.url, "--api-key", "bad", "x").expect(t, exitFailed, "refused this key")
 	parleyHere(t, []string{"PARLEY_API_KEY=the-key"}, "chat", "--url", n.url, "x").expect(t, exitOK)
 	parleyHere(t, nil, "chat", "--url", n.url, "--api-key", "the-key", "x").expect(t, exitOK)
 }

@@ -76,7 +76,7 @@ func (s *Session) cmdNew(ctx context.Context, title string) error {
 
 // enter makes a conversation the current one.
 func (s *Session) enter(conv *api.Conversation) {
-	s.conv, s.Conversation = conv, conv.ID
+	s.conv, s.Conversation, s.fresh = conv, conv.ID, false
 }
 
 func (s *Session) cmdList(ctx context.Context, words string) error {
@@ -141,6 +141,14 @@ func (s *Session) show(ctx context.Context, n int) error {
 	if s.conv == nil {
 		return errNone
 	}
+	if s.conv.Title == nil {
+		// The server may have made one of the first turn since.
+		conv, err := s.Client.Conversation(ctx, s.conv.ID)
+		if err != nil {
+			return err
+		}
+		s.conv = &conv
+	}
 	s.note("%s (%s)", shorten(titleOf(s.conv), titleWidth), s.conv.ID)
 	list, err := s.Client.Messages(ctx, s.conv.ID, api.ListQuery{Limit: n, Order: api.Desc})
 	if err != nil {
@@ -163,7 +171,7 @@ func (s *Session) cmdRetry(ctx context.Context, _ string) error {
 	if s.conv == nil {
 		return errNone
 	}
-	return s.respond(ctx, api.NewResponse{Regenerate: true, Model: s.Model})
+	return s.turn(ctx, api.NewResponse{Regenerate: true, Model: s.Model})
 }
 
 func (s *Session) cmdFork(ctx context.Context, number string) error {

@@ -22,6 +22,8 @@ const Last = "last"
 // ErrInterrupted is what a prompt ends with that was stopped ahead of its answer's end.
 var ErrInterrupted = errors.New("interrupted")
 
+const codeModelNotFound = "model_not_found"
+
 // cancelPatience is how long the server is given to stop an answer.
 const cancelPatience = 10 * time.Second
 
@@ -41,7 +43,9 @@ type Session struct {
 	// Now is the clock.
 	Now func() time.Time
 
-	conv   *api.Conversation
+	conv *api.Conversation
+	// fresh: the conversation was made for a prompt, and nothing has come of that yet.
+	fresh  bool
 	listed []string
 }
 
@@ -50,7 +54,33 @@ func (s *Session) Ask(ctx context.Context, prompt string) error {
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
-	return s.respond(ctx, api.NewResponse{Prompt: api.Text(prompt), Model: s.Model})
+	return s.turn(ctx, api.NewResponse{Prompt: api.Text(prompt), Model: s.Model})
+}
+
+// turn has the current conversation answered.
+func (s *Session) turn(ctx context.Context, body api.NewResponse) error {
+	err := s.respond(ctx, body)
+	if api.ErrorCode(err) == codeModelNotFound {
+		return s.noModel(ctx, err)
+	}
+	s.fresh = false
+	return err
+}
+
+// noModel says of a model that nobody offers where its name came from and how to choose another. A conversation that was
+// made for the prompt goes again: it keeps the model, so every later prompt in it would fail too.
+func (s *Session) noModel(ctx context.Context, cause error) error {
+	model, from := s.Model, "that --model or /model has chosen"
+	if model == "" && s.conv.Model != nil {
+		model, from = *s.conv.Model, "which is this conversation's"
+	}
+	if s.fresh && s.Client.DeleteConversation(ctx, s.conv.ID, 0) == nil {
+		s.conv, s.Conversation, s.fresh = nil, "", false
+	}
+	if model == "" {
+		return fmt.Errorf("the server's default model is not there (%w): correct its settings, or choose a model with --model or /model, which lists them", cause)
+	}
+	return fmt.Errorf("the server has no model %q, %s (%w): choose another with --model or /model, which lists them", model, from, cause)
 }
 
 // respond asks for an answer in the current conversation and writes it.
@@ -100,6 +130,7 @@ func (s *Session) begin(ctx context.Context) error {
 	switch s.Conversation {
 	case "":
 		conv, err = s.Client.CreateConversation(ctx, api.NewConversation{Model: s.Model})
+		s.fresh = err == nil
 	case Last:
 		var list api.ConversationList
 		list, err = s.Client.Conversations(ctx, api.ConversationQuery{ListQuery: api.ListQuery{Limit: 1}})
@@ -131,6 +162,9 @@ func (s *Session) Explain(err error) error {
 	}
 	switch api.ErrorCode(err) {
 	case "unauthenticated":
+		if s.Client.APIKey != "" {
+			return errors.New("the server refused this key: correct --api-key, --api-key-file or PARLEY_API_KEY, whichever gave it")
+		}
 		return errors.New("the server wants its API key: set PARLEY_API_KEY, or give --api-key or --api-key-file")
 	case "conversation_locked":
 		return errors.New("an answer is still being written in this conversation: wait for its end, or begin another with /new")

@@ -192,8 +192,57 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 			t.Errorf("%s: %s", code, got)
 		}
 	}
+	session.Client.APIKey = "bad"
+	if got := session.Explain(&api.Problem{Code: "unauthenticated"}).Error(); !strings.Contains(got, "refused this key") || strings.Contains(got, "wants") {
+		t.Error(got)
+	}
 	if plain := errors.New("x"); session.Explain(plain) != plain { //nolint:errorlint // the very same
 		t.Error("an error was changed")
+	}
+}
+
+const remove = "DELETE /api/conversations/conv_1"
+
+func TestAModelThatIsNotThereIsNamedAndLeavesNoConversation(t *testing.T) {
+	unknown := "data: {\"type\":\"response.failed\",\"sequence_number\":1,\"response\":{\"id\":\"resp_1\",\"error\":{\"code\":\"model_not_found\",\"message\":\"No.\"}}}\n\n"
+	s := newScript(t, map[string][]string{
+		create: {aConversation}, respond: {created + unknown, created + completed, created + unknown, created + unknown}, remove: {"{}"},
+		"GET /api/conversations/conv_1": {`{"id":"conv_1","model":"gone"}`},
+	})
+	session, _, _ := s.session()
+	session.Model = "nope"
+	err := session.Explain(session.Ask(t.Context(), "hello"))
+	if err == nil || !strings.Contains(err.Error(), `no model "nope"`) || !strings.Contains(err.Error(), "--model") || !strings.Contains(err.Error(), "/model") {
+		t.Error(err)
+	}
+	if s.asked[len(s.asked)-1] != remove {
+		t.Errorf("asked %s", s.asked)
+	}
+	// The next prompt begins anew, and a conversation with an answer in it stays whatever comes.
+	session.Model = "there"
+	if err := session.Ask(t.Context(), "hello"); err != nil || s.asked[len(s.asked)-2] != create+` {"model":"there"}` {
+		t.Errorf("%v, asked %s", err, s.asked)
+	}
+	session.Model = "nope"
+	if err := session.Ask(t.Context(), "hello"); api.ErrorCode(err) != "model_not_found" || strings.HasPrefix(s.asked[len(s.asked)-1], "DELETE") {
+		t.Errorf("%v, asked %s", err, s.asked)
+	}
+	// So does one that was there before.
+	session, _, _ = s.session()
+	session.Conversation = "conv_1"
+	if err := session.Ask(t.Context(), "hello"); err == nil || !strings.Contains(err.Error(), `no model "gone", which is this conversation's`) || strings.HasPrefix(s.asked[len(s.asked)-1], "DELETE") {
+		t.Errorf("%v, asked %s", err, s.asked)
+	}
+}
+
+func TestTheTitleThatTheServerMadeIsShown(t *testing.T) {
+	s := newScript(t, map[string][]string{
+		"GET /version": {`{"version":"1"}`}, create: {`{"id":"conv_1"}`}, respond: {created + completed},
+		"GET /api/conversations/conv_1": {aConversation}, "GET /api/conversations/conv_1/messages?limit=6&order=desc": {`{"data":[]}`},
+	})
+	session, _, notes := s.session()
+	if err := session.Talk(t.Context(), &typed{"hello", "/show"}); err != nil || !strings.Contains(notes.String(), "A title (conv_1)\n") {
+		t.Errorf("%v %s", err, notes)
 	}
 }
 
