@@ -39,7 +39,7 @@ func commands() []command {
 		{"model", "[id]", "list the models, or choose the one of this conversation", (*Session).cmdModel},
 		{"title", "TEXT", "rename this conversation", (*Session).cmdTitle},
 		{"help", "", "list the commands", (*Session).cmdHelp},
-		{"quit", "", "leave; also Ctrl-D", func(*Session, context.Context, string) error { return errQuit }},
+		{"quit", "", "leave; also Ctrl-D, or Ctrl-C twice", func(*Session, context.Context, string) error { return errQuit }},
 	}
 }
 

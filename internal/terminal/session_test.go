@@ -64,7 +64,10 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// typed are the lines of a person. The first prompt of each is kept.
+// interruption among them is Ctrl-C.
+const interruption = "\x03"
+
+// typed are the lines of a person.
 type typed []string
 
 func (l *typed) Line(string) (string, error) {
@@ -73,6 +76,9 @@ func (l *typed) Line(string) (string, error) {
 	}
 	line := (*l)[0]
 	*l = (*l)[1:]
+	if line == interruption {
+		return "", ErrInterrupted
+	}
 	return line, nil
 }
 
@@ -160,6 +166,15 @@ func TestAnInterruptStopsTheAnswerAndNotTheTalk(t *testing.T) {
 	}
 	if asked := strings.Join(s.asked, "\n"); !strings.Contains(asked, stop) {
 		t.Errorf("asked\n%s", asked)
+	}
+}
+
+func TestTwoInterruptsInARowLeave(t *testing.T) {
+	s := newScript(t, map[string][]string{"GET /version": {`{"version":"1"}`}})
+	session, _, notes := s.session()
+	lines := typed{interruption, "/help", `half \`, interruption, interruption, "never"}
+	if err := session.Talk(t.Context(), &lines); err != nil || len(lines) != 1 || strings.Count(notes.String(), "(Ctrl-C again leaves; so does Ctrl-D)") != 2 || len(s.asked) != 1 {
+		t.Errorf("%v, %q is left, asked %q, notes %s", err, lines, s.asked, notes)
 	}
 }
 

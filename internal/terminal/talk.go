@@ -9,7 +9,8 @@ import (
 
 // Lines is where a person's lines come from.
 type Lines interface {
-	// Line shows a prompt and returns the next line without its end; io.EOF says that the person is done.
+	// Line shows a prompt and returns the next line without its end; io.EOF says that the person is done, and
+	// ErrInterrupted that the line was given up.
 	Line(prompt string) (string, error)
 }
 
@@ -27,10 +28,15 @@ func (s *Session) Talk(ctx context.Context, in Lines) error {
 	if err := s.hello(ctx); err != nil {
 		return err
 	}
+	interrupted := false
 	for {
 		line, err := s.line(in)
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) || interrupted && errors.Is(err, ErrInterrupted) {
 			return nil
+		}
+		if interrupted = errors.Is(err, ErrInterrupted); interrupted {
+			s.note("(Ctrl-C again leaves; so does Ctrl-D)")
+			continue
 		}
 		if err != nil {
 			return err
@@ -82,7 +88,7 @@ func (s *Session) hello(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.note("Parley %s at %s. /help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves.", safe(v.Version), s.Client.BaseURL)
+	s.note("Parley %s at %s. /help lists the commands; Ctrl-C stops an answer or clears the line, Ctrl-D leaves.", safe(v.Version), s.Client.BaseURL)
 	if s.Conversation == "" {
 		return nil
 	}
