@@ -118,6 +118,13 @@ func (l *loader) readProviders() {
 	}
 }
 
+func headerCount(n int) string {
+	if n == 1 {
+		return "1 header"
+	}
+	return fmt.Sprintf("%d headers", n)
+}
+
 // effectiveProviders shows the providers for Effective, without secrets: of a base URL its query is left out, of headers the values.
 func (c *Config) effectiveProviders() []Effective {
 	var list []Effective
@@ -133,7 +140,7 @@ func (c *Config) effectiveProviders() []Effective {
 			words = append(words, "model "+p.Model)
 		}
 		if len(p.Headers) > 0 {
-			words = append(words, fmt.Sprintf("%d headers", len(p.Headers)))
+			words = append(words, headerCount(len(p.Headers)))
 		}
 		if p.PublicOnly {
 			words = append(words, "no private network")

@@ -83,7 +83,7 @@ func TestAFileNamesProviders(t *testing.T) {
 	if list[2].Name != "openai" {
 		t.Errorf("what the settings set up comes behind: %+v", list[2])
 	}
-	if e := effective(t, c, "provider local"); e.Source != "p.json" || e.Value != "openai, at http://127.0.0.1:11434/v1, key set, model small, 1 headers, no private network" {
+	if e := effective(t, c, "provider local"); e.Source != "p.json" || e.Value != "openai, at http://127.0.0.1:11434/v1, key set, model small, 1 header, no private network" {
 		t.Errorf("shown as %+v", e)
 	}
 	if f := c.Fallbacks(); len(f) != 2 || strings.Join(f["local/large"], " ") != "claude/opus small" || strings.Join(f["small"], " ") != "claude/haiku" {
@@ -159,6 +159,32 @@ func TestWhatIsWrongWithAFileIsNamedByItsLine(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A wrong field is at its own line, a missing one at the brace that opens its object, wherever the object stands.
+func TestTheLineOfAFindingIsThatOfItsField(t *testing.T) {
+	const first = "{\n  \"providers\": [\n    {\"name\": \"a\", \"protocol\": \"openai\"},\n    "
+	for _, tt := range []struct{ second, want string }{
+		{`{"name": "b", "protocol": "openai", "api_key_file": "missing"}`, "line 4: providers[1].api_key_file cannot be read"},
+		{"{\n\"name\": \"b\",\n\"protocol\": \"openai\",\n\"api_key_file\": \"missing\"\n}", "line 7: providers[1].api_key_file cannot be read"},
+		{"{\n\"name\": \"b\",\n\"protocol\": \"openai\",\n\"api_key_env\": \"X\"\n}", "line 7: providers[1].api_key_env names"},
+		{"{\n\"name\": \"b\",\n\"api_key\": \"a b\",\n\"protocol\": \"openai\"}", "line 6: providers[1] must have a key"},
+		{"{\n\"name\": \"b\"\n}", "line 4: providers[1].protocol must be one of"},
+		{"{\n\"protocol\": \"openai\"\n}", "line 4: providers[1].name must be a name"},
+		{"\n{\n\"protocol\": \"openai\"\n}", "line 5: providers[1].name must be a name"},
+		{"{\n\"name\": \"b\",\n\"protocol\": \"x\"\n}", "line 6: providers[1].protocol must be one of"},
+		{"{\n\"protocol\": \"openai\",\n\"name\": \"a\"\n}", "line 6: providers[1].name is that of another"},
+		{"{\n\"name\": \"b\",\n\"protocol\": \"openai\",\n\"base_url\": \"x\"\n}", "line 7: providers[1].base_url must be"},
+		{"{\n\"name\": \"b\",\n\"protocol\": \"openai\",\n\"models\": {\n\"x\": 1\n}\n}", "line 7: providers[1].models must be a list"},
+		{"{\n\"name\": [\n1\n],\n\"protocol\": \"openai\"}", "line 5: providers[1].name must be a name"},
+		{"[\n\n]", "line 4: providers[1] must be an object"},
+	} {
+		file := first + tt.second + "\n  ]\n}"
+		_, err := load(t, input{env: []string{"PARLEY_PROVIDERS=p.json"}, files: map[string]string{"p.json": file}})
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q is missing for %q:\n%v", tt.want, tt.second, err)
+		}
 	}
 }
 

@@ -24,6 +24,9 @@ type providersFile struct {
 	// lookup finds what "api_key_env" names.
 	lookup func(name string) (value string, found bool)
 
+	// offsets are those of the fields and of the providers, by where they stand.
+	offsets map[string]int64
+
 	byDefault   string
 	defaultLine int
 	list        []Provider
@@ -43,7 +46,7 @@ type fallbackList struct {
 var providerName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
 
 func parseProviders(data []byte, lookup func(string) (string, bool)) *providersFile {
-	f := &providersFile{data: data, in: json.NewDecoder(bytes.NewReader(data)), lookup: lookup}
+	f := &providersFile{data: data, in: json.NewDecoder(bytes.NewReader(data)), lookup: lookup, offsets: map[string]int64{}}
 	err := f.object("", map[string]func(at string) error{
 		"default": func(at string) error {
 			f.defaultLine = f.line()
@@ -78,7 +81,29 @@ func (f *providersFile) syntax(err error) {
 	f.problems = append(f.problems, fmt.Sprintf("line %d: the file must be one JSON object", line))
 }
 
+// line is that of what has been read last.
 func (f *providersFile) line() int { return f.lineAt(f.in.InputOffset()) }
+
+// next is the offset of the next value.
+func (f *providersFile) next() int64 { return int64(len(f.data) - len(f.rest())) }
+
+// rest is the file from the next value on.
+func (f *providersFile) rest() []byte {
+	return bytes.TrimLeft(f.data[f.in.InputOffset():], " \t\r\n:,")
+}
+
+// lineOf is the line of a field, or of the object that should have it.
+func (f *providersFile) lineOf(at, field string) int {
+	if offset, given := f.offsets[join(at, field)]; given {
+		return f.lineAt(offset)
+	}
+	return f.lineAt(f.offsets[at])
+}
+
+// wrongField notes that a field is not what it must be, at its line.
+func (f *providersFile) wrongField(at, field, must string) {
+	f.wrongOn(f.lineOf(at, field), join(at, field), must)
+}
 
 func (f *providersFile) lineAt(offset int64) int {
 	return 1 + bytes.Count(f.data[:min(max(offset, 0), int64(len(f.data)))], []byte("\n"))
@@ -93,9 +118,10 @@ func (f *providersFile) wrongOn(line int, at, must string) {
 
 // take decodes the next value. A value of another type is noted, an error is one of the syntax.
 func (f *providersFile) take(at string, into any, must string) error {
+	start := f.next()
 	err := f.in.Decode(into)
 	if _, other := errors.AsType[*json.UnmarshalTypeError](err); other {
-		f.wrong(at, "must be "+must)
+		f.wrongOn(f.lineAt(start), at, "must be "+must)
 		return nil
 	}
 	return err
@@ -104,15 +130,14 @@ func (f *providersFile) take(at string, into any, must string) error {
 // opens consumes the delimiter that must come. Where another value comes it is passed over and noted.
 func (f *providersFile) opens(at string, delim byte, must string) (bool, error) {
 	var raw json.RawMessage
-	start := f.in.InputOffset()
-	rest := bytes.TrimLeft(f.data[start:], " \t\r\n:,")
-	if len(rest) > 0 && rest[0] == delim {
+	start := f.next()
+	if rest := f.rest(); len(rest) > 0 && rest[0] == delim {
 		_, err := f.in.Token()
 		return true, err
 	}
 	err := f.in.Decode(&raw)
 	if err == nil {
-		f.wrong(at, "must be "+must)
+		f.wrongOn(f.lineAt(start), at, "must be "+must)
 	}
 	return false, err
 }
@@ -151,6 +176,7 @@ func (f *providersFile) members(at string, take func(name string) error) error {
 			f.wrong(join(at, name), "is given twice")
 		}
 		seen[name] = true
+		f.offsets[join(at, name)] = f.in.InputOffset()
 		if err := take(name); err != nil {
 			return err
 		}
@@ -214,7 +240,7 @@ func (f *providersFile) texts(at string, into *[]string, must string) error {
 // provider reads one element of "providers".
 func (f *providersFile) provider(at string) error {
 	p := Provider{}
-	line := f.line()
+	f.offsets[at] = f.next()
 	var keyFile, keyEnv, key, firstByte, idle string
 	err := f.object(at, map[string]func(at string) error{
 		"name":     func(at string) error { return f.text(at, &p.Name, "a name") },
@@ -249,8 +275,8 @@ func (f *providersFile) provider(at string) error {
 	if err != nil {
 		return err
 	}
-	f.key(at, line, &p, key, keyFile, keyEnv)
-	f.check(at, line, &p)
+	f.key(at, &p, key, keyFile, keyEnv)
+	f.check(at, &p)
 	f.list = append(f.list, p)
 	return nil
 }
@@ -290,7 +316,7 @@ func (f *providersFile) headers(at string, p *Provider) error {
 }
 
 // key takes the key from where it is said to be, which may be one place only.
-func (f *providersFile) key(at string, line int, p *Provider, key, file, env string) {
+func (f *providersFile) key(at string, p *Provider, key, file, env string) {
 	given := 0
 	for _, s := range []string{key, file, env} {
 		if s != "" {
@@ -298,47 +324,50 @@ func (f *providersFile) key(at string, line int, p *Provider, key, file, env str
 		}
 	}
 	if given > 1 {
-		f.wrongOn(line, at, "must have one of api_key, api_key_file and api_key_env")
+		f.wrongOn(f.lineAt(f.offsets[at]), at, "must have one of api_key, api_key_file and api_key_env")
 		return
 	}
+	field := "api_key"
 	switch {
 	case file != "":
+		field = "api_key_file"
 		secret, err := readSecretFile(file)
 		if err != nil {
-			f.wrongOn(line, at+".api_key_file", err.Error())
+			f.wrongField(at, field, err.Error())
 		}
 		key = secret
 	case env != "":
+		field = "api_key_env"
 		value, found := f.lookup(env)
 		if !found {
-			f.wrongOn(line, at+".api_key_env", "names a variable that is not set")
+			f.wrongField(at, field, "names a variable that is not set")
 		}
 		key = value
 	}
 	p.Key = Secret(key)
 	if !p.Key.header() {
-		f.wrongOn(line, at, "must have a key of visible ASCII characters without spaces")
+		f.wrongOn(f.lineOf(at, field), at, "must have a key of visible ASCII characters without spaces")
 	}
 }
 
 // check looks at what a provider must and must not have.
-func (f *providersFile) check(at string, line int, p *Provider) {
+func (f *providersFile) check(at string, p *Provider) {
 	if !providerName.MatchString(p.Name) || p.Name == builtInName {
-		f.wrongOn(line, at+".name", "must be a name of small letters, digits, - and _, at most 32 of them, and not "+builtInName)
+		f.wrongField(at, "name", "must be a name of small letters, digits, - and _, at most 32 of them, and not "+builtInName)
 	}
 	if slices.ContainsFunc(f.list, func(o Provider) bool { return o.Name == p.Name }) {
-		f.wrongOn(line, at+".name", "is that of another provider")
+		f.wrongField(at, "name", "is that of another provider")
 	}
 	if !slices.Contains(protocols, p.Protocol) {
-		f.wrongOn(line, at+".protocol", "must be one of "+strings.Join(protocols, ", "))
+		f.wrongField(at, "protocol", "must be one of "+strings.Join(protocols, ", "))
 	}
 	if p.BaseURL == "" {
 		p.BaseURL = defaultBaseURL(p.Protocol)
 	} else if new(URL).UnmarshalText([]byte(p.BaseURL)) != nil {
-		f.wrongOn(line, at+".base_url", "must be an http or https URL with a host and without user name, password or fragment")
+		f.wrongField(at, "base_url", "must be an http or https URL with a host and without user name, password or fragment")
 	}
 	if p.MaxOutputTokens > 0 && p.Protocol == ProtocolOpenAI {
-		f.wrongOn(line, at+".max_output_tokens", "is for the protocol anthropic, which demands a limit; set params.max_output_tokens in a conversation")
+		f.wrongField(at, "max_output_tokens", "is for the protocol anthropic, which demands a limit; set params.max_output_tokens in a conversation")
 	}
 	if p.Model == "" && len(p.Models) > 0 {
 		p.Model = p.Models[0]
