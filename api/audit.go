@@ -72,6 +72,13 @@ type AuditHead struct {
 	Closed bool   `json:"closed,omitempty"`
 }
 
+// AuditExportEnd is the last line of an export, which is no record. An export without it is not whole.
+type AuditExportEnd struct {
+	Object  string      `json:"object" enum:"audit.export.end"`
+	Records int64       `json:"records" doc:"How many records the export holds."`
+	Heads   []AuditHead `json:"heads" doc:"The last record of each chain in the export."`
+}
+
 // AuditRecordList is one page of audit records, without their texts.
 type AuditRecordList struct {
 	Page

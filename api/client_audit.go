@@ -52,7 +52,8 @@ func (c *Client) AuditRecord(ctx context.Context, id string) (r AuditRecord, err
 }
 
 // ExportAudit writes the audit records from from on and ahead of to, where these are not zero, to w as JSON lines: each an
-// AuditRecord. The bytes are as the server sent them, for `parley audit verify --export` to prove. After an error w holds a part.
+// AuditRecord, and the last an AuditExportEnd, which their Object tells apart. The bytes are as the server sent them, for
+// `parley audit verify --export` to prove. After an error w holds a part, without the last line.
 func (c *Client) ExportAudit(ctx context.Context, from, to time.Time, w io.Writer) error {
 	q := url.Values{}
 	setTime(q, "from", from)

@@ -191,7 +191,7 @@ func TestAnExportIsWhatTheVerifierTakes(t *testing.T) {
 	for line := range bytes.Lines(export.Bytes()) {
 		v.AddExport(bytes.TrimSuffix(line, []byte("\n")))
 	}
-	if report := v.Finish(); !report.OK || report.Records != 4 {
+	if report := v.FinishExport(); !report.OK || report.Records != 4 {
 		t.Errorf("%+v\n%s", report, export.String())
 	}
 	analyzed := ok[api.Masked](t)(c.Analyze(ctx, "jane@example.com"))

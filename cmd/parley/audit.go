@@ -39,8 +39,9 @@ func verifyCommand(environ []string) *cobra.Command {
 		Long: `Reads the audit log from its first record to its last and checks every hash, the order, that nothing is missing, that the
 texts are those that were recorded, and that each call to a model has one intent and one outcome. The server may
 run meanwhile or be gone. With --export it does the same with a file that "parley audit export" or GET /api/audit/export has
-written, on any machine; a file that was changed in any byte does not verify. It exits with 0 if all is well and with 1 on
-any finding.`,
+written, on any machine; a file in which a byte was changed, that broke off or that was cut short does not verify. Whoever
+cuts off its end and writes a closing line anew for the rest is found by comparing that line, its "records" and "heads", with
+one kept elsewhere. It exits with 0 if all is well and with 1 on any finding.`,
 		Example: "  parley audit verify\n  parley audit verify --json\n  parley audit verify --store backup/parley.db\n  parley audit verify --export audit.jsonl\n  parley audit verify --export may.jsonl --range",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -103,6 +104,14 @@ Run it in the directory that the server runs in, or name the server's data direc
 A server that has never run has none`, path)
 }
 
+// counted is a number with what it counts, which is of the plural unless it is one.
+func counted[N int | int64](n N, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
 func printReport(cmd *cobra.Command, report audit.Report, asJSON bool) error {
 	out := cmd.OutOrStdout()
 	if asJSON {
@@ -111,16 +120,19 @@ func printReport(cmd *cobra.Command, report audit.Report, asJSON bool) error {
 		}
 	} else {
 		for _, f := range report.Findings {
-			_, _ = fmt.Fprintf(out, "%s: chain %s, record %d", f.Kind, f.Chain, f.Seq)
+			_, _ = fmt.Fprint(out, f.Kind)
+			if f.Chain != "" || f.Seq != 0 {
+				_, _ = fmt.Fprintf(out, ": chain %s, record %d", f.Chain, f.Seq)
+			}
 			if f.RecordID != "" {
 				_, _ = fmt.Fprintf(out, " (%s)", f.RecordID)
 			}
 			_, _ = fmt.Fprintf(out, ": %s\n", f.Detail)
 		}
 		if report.Omitted > 0 {
-			_, _ = fmt.Fprintf(out, "and %d findings more\n", report.Omitted)
+			_, _ = fmt.Fprintf(out, "and %s more\n", counted(report.Omitted, "finding"))
 		}
-		_, _ = fmt.Fprintf(out, "%d records in %d chains: %d findings\n", report.Records, report.Chains, len(report.Findings)+report.Omitted)
+		_, _ = fmt.Fprintf(out, "%s in %s: %s\n", counted(report.Records, "record"), counted(report.Chains, "chain"), counted(len(report.Findings)+report.Omitted, "finding"))
 		if len(report.Open) > 0 {
 			_, _ = fmt.Fprintf(out, "chains still open: %d, calls without an outcome: %d (normal beside a running server; otherwise its next start settles them)\n", len(report.Open), report.Pending)
 		}

@@ -252,9 +252,9 @@ func checkChain(ctx context.Context, path string) finding {
 		return finding{name, broken, err.Error(), "`parley audit verify` says more."}
 	case !report.OK:
 		f := report.Findings[0]
-		return finding{name, broken, fmt.Sprintf("%d findings, the first: %s at record %d of chain %s", len(report.Findings)+report.Omitted, f.Kind, f.Seq, f.Chain), "`parley audit verify` lists them. Keep the database as it is, and find out who could write to it."}
+		return finding{name, broken, fmt.Sprintf("%s, the first: %s at record %d of chain %s", counted(len(report.Findings)+report.Omitted, "finding"), f.Kind, f.Seq, f.Chain), "`parley audit verify` lists them. Keep the database as it is, and find out who could write to it."}
 	}
-	return finding{name, sound, fmt.Sprintf("%d records in %d chains verify", report.Records, report.Chains), ""}
+	return finding{name, sound, counted(report.Records, "record") + " in " + counted(report.Chains, "chain") + ", verified", ""}
 }
 
 // checkProviders asks every configured provider for its models.

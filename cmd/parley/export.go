@@ -24,7 +24,9 @@ func exportCommand(environ []string) *cobra.Command {
 		Use:   "export",
 		Short: "Write the audit log as JSON lines",
 		Long: `Writes the audit log as JSON lines, one record each, in the order of the chains, with the masked texts, their salts, and the exact
-bytes under each hash: "parley audit verify --export" proves it anywhere. It reads page by page, also beside a running server.
+bytes under each hash: "parley audit verify --export" proves it anywhere. The last line is no record: its "object" is
+"audit.export.end", and it says how many records there are and how far each chain goes, so that a file without it is known to
+be cut short. It reads page by page, also beside a running server.
 With --from or --to it writes a range; verify that with --range. Times are RFC 3339, or a date, which begins at midnight UTC.
 
 It reads the file of the database, for whoever may do that anyway. GET /api/audit/export is the same over HTTP, and leaves an
@@ -63,10 +65,11 @@ func writeExport(cmd *cobra.Command, path string, from, to time.Time, w io.Write
 	m := newMeter(cmd.ErrOrStderr(), "exported", "records")
 	defer m.end()
 	out := bufio.NewWriterSize(w, 64<<10)
+	var exporter audit.Exporter
 	var line []byte
 	n := int64(0)
 	err := sqlite.ExportAudit(cmd.Context(), path, from, to, func(row *audit.Row) error {
-		line = append(audit.AppendExport(line[:0], row), '\n')
+		line = exporter.Append(line[:0], row)
 		n++
 		m.at(n, 0)
 		_, err := out.Write(line)
@@ -74,6 +77,9 @@ func writeExport(cmd *cobra.Command, path string, from, to time.Time, w io.Write
 	})
 	if err != nil {
 		return fmt.Errorf("exporting %s: %w", path, err)
+	}
+	if _, err := out.Write(exporter.AppendEnd(line[:0])); err != nil {
+		return err
 	}
 	return out.Flush()
 }
@@ -143,5 +149,5 @@ func verifyExport(cmd *cobra.Command, name string, isRange bool) (audit.Report, 
 	if err := lines.Err(); err != nil {
 		return audit.Report{}, fmt.Errorf("reading the export: %w", err)
 	}
-	return v.Finish(), nil
+	return v.FinishExport(), nil
 }

@@ -42,6 +42,12 @@ func TestAReportWithAFindingIsPrintedAndFails(t *testing.T) {
 	}
 }
 
+func TestWhatIsOneIsCountedInTheSingular(t *testing.T) {
+	if got := counted(1, "chain") + ", " + counted(0, "finding") + ", " + counted(int64(2), "record"); got != "1 chain, 0 findings, 2 records" {
+		t.Error(got)
+	}
+}
+
 func TestAMeterShowsOnATerminalWhatTakesLong(t *testing.T) {
 	var out bytes.Buffer
 	clock := time.Unix(0, 0)

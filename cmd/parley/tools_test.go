@@ -51,7 +51,7 @@ func TestAnExportIsVerifiedWithoutTheDatabase(t *testing.T) {
 	parleyHere(t, nil, "audit", "export", "--data", data, "--output", file).expect(t, exitOK)
 	verified := parleyHere(t, nil, "audit", "verify", "--export", file)
 	verified.expect(t, exitOK)
-	if !strings.Contains(verified.stdout, "3 records in 1 chains: 0 findings") {
+	if !strings.Contains(verified.stdout, "3 records in 1 chain: 0 findings") {
 		t.Errorf("%s", verified.stdout)
 	}
 	exported, err := os.ReadFile(file)
@@ -60,7 +60,12 @@ func TestAnExportIsVerifiedWithoutTheDatabase(t *testing.T) {
 	}
 	// The same comes over HTTP.
 	overHTTP := n.call(t, "GET", "/api/audit/export", "")
-	if !bytes.HasPrefix(overHTTP.body, exported) || bytes.Count(overHTTP.body, []byte("\n")) != 4 {
+	lines := strings.SplitAfter(string(exported), "\n")
+	if n := len(lines); n != 5 || lines[4] != "" || !strings.HasPrefix(lines[3], `{"object":"audit.export.end","records":3,"heads":[{"chain":`) {
+		t.Errorf("%q", lines)
+	}
+	records := strings.Join(lines[:3], "")
+	if !strings.HasPrefix(string(overHTTP.body), records) || bytes.Count(overHTTP.body, []byte("\n")) != 5 {
 		t.Errorf("%s", overHTTP.body)
 	}
 	verify := func(content string, args ...string) result {
@@ -69,17 +74,29 @@ func TestAnExportIsVerifiedWithoutTheDatabase(t *testing.T) {
 		return result{code, stdout.String(), stderr.String()}
 	}
 	verify(string(overHTTP.body)).expect(t, exitOK)
-	lines := strings.SplitAfter(string(exported), "\n")
+	// What is cut short is not whole, wherever that was.
+	for n := range 4 {
+		for _, args := range [][]string{nil, {"--range"}} {
+			r := verify(strings.Join(lines[:n], ""), args...)
+			r.expect(t, exitFailed, "does not verify")
+			if !strings.Contains(r.stdout, "truncated: ") || !strings.Contains(r.stdout, "the export has no closing line") {
+				t.Errorf("%d lines: %s", n, r.stdout)
+			}
+		}
+	}
+	if r := verify(""); !strings.HasPrefix(r.stdout, "truncated: the export") || !strings.HasSuffix(r.stdout, "0 records in 0 chains: 1 finding\n") {
+		t.Errorf("an empty file: %s", r.stdout)
+	}
 	verify(strings.Join(lines[1:], "")).expect(t, exitFailed, "does not verify")
-	verify(strings.Join(lines[1:], ""), "--range").expect(t, exitOK)
 	if r := verify(strings.Replace(string(exported), "parley/echo", "parley/ecko", 1), "--json"); r.code != exitFailed || !strings.Contains(r.stdout, `"kind": "modified"`) {
 		t.Errorf("%d %s", r.code, r.stdout)
 	}
 	none := parleyHere(t, nil, "audit", "export", "--data", data, "--to", "2020-01-01")
 	none.expect(t, exitOK)
-	if none.stdout != "" {
+	if none.stdout != `{"object":"audit.export.end","records":0,"heads":[]}`+"\n" {
 		t.Errorf("%s", none.stdout)
 	}
+	verify(none.stdout, "--range").expect(t, exitOK)
 	parleyHere(t, nil, "audit", "verify", "--export", filepath.Join(dir, "none")).expect(t, exitFailed, "opening the export")
 	// What fails leaves no file behind.
 	parleyHere(t, nil, "audit", "export", "--store", filepath.Join(dir, "none.db"), "-o", filepath.Join(dir, "x")).expect(t, exitFailed, "none.db")

@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// exportStart opens every line of an export.
+// exportStart opens every record of an export.
 const exportStart = `{"object":"audit.record"`
 
 // AppendExport appends a record as a line of an export, without the newline: its fields flat, its payloads with their
@@ -137,8 +137,16 @@ func (p *scanner) bytes() []byte {
 	return b
 }
 
-// AddExport checks the next record, a line of an export without its newline. A line that cannot be read is a finding.
+// AddExport checks the next line of an export, without its newline. A line that cannot be read is a finding. Behind the last
+// comes FinishExport.
 func (v *Verifier) AddExport(line []byte) {
+	if v.ended {
+		v.find(FindingInserted, v.exported.at(), "a line stands behind the one that closes the export")
+	}
+	if isExportEnd(line) {
+		v.endExport(line)
+		return
+	}
 	row, buf, err := parseExport(v.line, line)
 	v.line = buf
 	if err != nil {
@@ -148,5 +156,6 @@ func (v *Verifier) AddExport(line []byte) {
 		v.report.Records++
 		return
 	}
+	v.exported.add(&row)
 	v.Add(&row)
 }

@@ -2,19 +2,21 @@ package audit
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"reflect"
 	"slices"
 	"testing"
 )
 
-// exported are the lines of an export of a log.
+// exported are the lines of an export of a log: its records, and the one that closes it.
 func exported(rows []*Row) [][]byte {
-	lines := make([][]byte, len(rows))
-	for i, r := range rows {
-		lines[i] = AppendExport(nil, r)
+	var e Exporter
+	var lines [][]byte
+	for _, r := range rows {
+		lines = append(lines, bytes.TrimSuffix(e.Append(nil, r), []byte("\n")))
 	}
-	return lines
+	return append(lines, bytes.TrimSuffix(e.AppendEnd(nil), []byte("\n")))
 }
 
 func verifyExport(lines [][]byte) Report { return verifyRange(lines, false) }
@@ -25,7 +27,60 @@ func verifyRange(lines [][]byte, isRange bool) Report {
 	for _, line := range lines {
 		v.AddExport(line)
 	}
-	return v.Finish()
+	return v.FinishExport()
+}
+
+func TestTheLastLineOfAnExportSaysHowFarItGoes(t *testing.T) {
+	rows := smallLog().rows()
+	lines := exported(rows)
+	var end struct {
+		Object  string
+		Records int
+		Heads   []struct {
+			Chain, Hash string
+			Seq         int64
+		}
+	}
+	if err := json.Unmarshal(lines[len(rows)], &end); err != nil {
+		t.Fatal(err)
+	}
+	last := rows[len(rows)-1]
+	if end.Object != "audit.export.end" || end.Records != len(rows) || len(end.Heads) != 3 || end.Heads[0].Chain != "inst/1" {
+		t.Errorf("%s", lines[len(rows)])
+	}
+	if h := end.Heads[2]; h.Chain != last.Chain || h.Seq != last.Seq || h.Hash != hex.EncodeToString(last.Hash) {
+		t.Errorf("%s", lines[len(rows)])
+	}
+	if got := string(exported(nil)[0]); got != `{"object":"audit.export.end","records":0,"heads":[]}` {
+		t.Errorf("of nothing: %s", got)
+	}
+}
+
+// Wherever an export breaks off between two lines, that is found, also in one of a range, which may end anywhere.
+func TestAnExportThatIsCutShortIsFound(t *testing.T) {
+	lines := exported(smallLog().rows())
+	for _, isRange := range []bool{false, true} {
+		for n := range lines {
+			rep := verifyRange(lines[:n], isRange)
+			if rep.OK || !slices.ContainsFunc(rep.Findings, func(f Finding) bool { return f.Kind == FindingTruncated }) {
+				t.Errorf("%d of %d lines: %+v", n, len(lines), rep)
+			}
+			// Nor does it help to keep the line that closes it, or that of another export.
+			if n < len(lines)-1 {
+				if rep := verifyRange(slices.Concat(lines[:n], lines[len(lines)-1:]), isRange); rep.OK {
+					t.Errorf("%d records and the last line: %+v", n, rep)
+				}
+			}
+		}
+		if rep := verifyRange(exported(nil), isRange); !rep.OK || rep.Records != 0 {
+			t.Errorf("an export of nothing: %+v", rep)
+		}
+		for _, line := range [][]byte{lines[0], lines[len(lines)-1], {}} {
+			if rep := verifyRange(append(slices.Clone(lines), line), isRange); rep.OK {
+				t.Errorf("%s behind the end is not found", line)
+			}
+		}
+	}
 }
 
 func TestALineOfAnExportIsTheRecordFlatWithTextsAndHeader(t *testing.T) {
@@ -105,7 +160,7 @@ func TestATamperedLogIsFoundInItsExport(t *testing.T) {
 func TestAnAlteredBitOfALineIsFound(t *testing.T) {
 	r := newRand(t)
 	lines := exported(smallLog().rows())
-	for i := range lines[:len(lines)-1] {
+	for i := range lines {
 		// The salt of what is not kept can be checked by nobody without the data.
 		var blind []byte
 		if at := bytes.Index(lines[i], []byte(`"part":"context"`)); at >= 0 {
@@ -146,9 +201,9 @@ func TestALineThatIsAlteredAroundItsHeaderIsFoundAlone(t *testing.T) {
 
 func TestALineThatCannotBeReadIsAFinding(t *testing.T) {
 	lines := exported(smallLog().rows())
-	lines[len(lines)-1] = lines[len(lines)-1][:20]
+	lines[len(lines)-2] = lines[len(lines)-2][:20]
 	rep := verifyExport(lines)
-	if rep.OK || rep.Findings[0].Kind != FindingModified || rep.Records != int64(len(lines)) {
+	if rep.OK || rep.Findings[0].Kind != FindingModified || rep.Records != int64(len(lines)-1) {
 		t.Errorf("%+v", rep)
 	}
 }
@@ -176,7 +231,7 @@ func TestARangeOfALogVerifies(t *testing.T) {
 		}
 		for i := 1; i < len(rows)-1; i++ {
 			if rows[i-1].Chain == rows[i+1].Chain {
-				if rep := verifyRange(slices.Delete(slices.Clone(lines), i, i+1), true); rep.OK {
+				if rep := verifyRange(exported(slices.Delete(slices.Clone(rows), i, i+1)), true); rep.OK {
 					t.Fatalf("line %d is gone, and nothing is found", i)
 				}
 			}

@@ -47,7 +47,7 @@ const (
 	FindingInserted        FindingKind = "inserted"         // a record twice, behind a chain's end, or not linked to the one before it
 	FindingReordered       FindingKind = "reordered"        // a record comes behind one with a higher number
 	FindingForked          FindingKind = "forked"           // two different records in one place
-	FindingTruncated       FindingKind = "truncated"        // a head that another record names is not there, or is another
+	FindingTruncated       FindingKind = "truncated"        // a head that another record or an export's end names is not there, or is another; an export without its end
 	FindingPayloadMismatch FindingKind = "payload_mismatch" // the text is not the one that the header commits to
 	FindingPayloadMissing  FindingKind = "payload_missing"  // the header says that a text is kept, and it is not
 	FindingUnpaired        FindingKind = "unpaired"         // not one intent and one outcome to an attempt
@@ -101,8 +101,11 @@ type Verifier struct {
 	claims  map[headKey][]claim
 	pairs   pairs
 	gaps    int
-	buf     []byte
-	line    []byte
+	// exported are the records that have come by AddExport; ended: the line that closes them has.
+	exported reach
+	ended    bool
+	buf      []byte
+	line     []byte
 }
 
 // NewVerifier returns a Verifier that has seen nothing.

@@ -23,11 +23,14 @@ func (s *server) exportRoute() {
 		summary: "Export audit records",
 		description: "One record to a line, chain by chain in the order of their numbers, with texts, salts, and the exact bytes under each hash: " +
 			"`parley audit verify --export FILE` proves it offline, with --range where from or to was given. A range also holds the few records of a chain that lie between others of the range. " +
-			"An answer that breaks off is not whole. The export is itself recorded.",
+			"The last line is no record: its object is audit.export.end, and it says how many records there are and how far each chain goes. An answer without it is not whole. The export is itself recorded.",
 		status: http.StatusOK,
 	})
 	op.Responses["200"].Content = map[string]*huma.MediaType{
-		linesType: {Schema: s.registry.Schema(reflect.TypeFor[api.AuditRecord](), true, ""), Example: exampleExport()},
+		linesType: {Schema: &huma.Schema{OneOf: []*huma.Schema{
+			s.registry.Schema(reflect.TypeFor[api.AuditRecord](), true, ""),
+			s.registry.Schema(reflect.TypeFor[api.AuditExportEnd](), true, ""),
+		}}, Example: exampleExport()},
 	}
 	content := op.Responses["200"].Content
 	huma.Register(s.api, op, s.export)
@@ -55,7 +58,7 @@ func (s *server) export(ctx context.Context, in *exportInput) (*written, error) 
 		}
 		err := s.Service.ExportAudit(ctx, x.caller, in.From, in.To, out.add)
 		if err == nil {
-			err = out.write()
+			err = out.end()
 		}
 		switch {
 		case err == nil:
@@ -74,7 +77,8 @@ func (s *server) export(ctx context.Context, in *exportInput) (*written, error) 
 // lineWriter gathers the lines of an export and writes them in pieces.
 type lineWriter struct {
 	*exchange
-	batch []byte
+	exporter audit.Exporter
+	batch    []byte
 }
 
 var errClientGone = errors.New("the client is gone")
@@ -88,10 +92,16 @@ func (w *lineWriter) begin() {
 }
 
 func (w *lineWriter) add(row *audit.Row) error {
-	w.batch = append(audit.AppendExport(w.batch, row), '\n')
+	w.batch = w.exporter.Append(w.batch, row)
 	if len(w.batch) < batchLimit {
 		return nil
 	}
+	return w.write()
+}
+
+// end writes what is left, and the line that says that this is all.
+func (w *lineWriter) end() error {
+	w.batch = w.exporter.AppendEnd(w.batch)
 	return w.write()
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -90,16 +91,31 @@ func matchPath(pattern, path string) bool {
 	return true
 }
 
-// check is the part of JSON Schema that the document uses.
-func (s spec) check(t *testing.T, at string, schema map[string]any, v any) {
-	t.Helper()
+// resolve is the schema that another one refers to, or that one.
+func (s spec) resolve(schema map[string]any) map[string]any {
 	if ref, ok := schema["$ref"].(string); ok {
 		name := strings.TrimPrefix(ref, "#/components/schemas/")
 		schema, _ = s["components"].(map[string]any)["schemas"].(map[string]any)[name].(map[string]any)
 	}
+	return schema
+}
+
+// names reports whether a form is for objects of the name that a value has, if it has one and the form is for one name.
+func names(form map[string]any, v any) bool {
+	fields, _ := v.(map[string]any)
+	properties, _ := form["properties"].(map[string]any)
+	object, _ := properties["object"].(map[string]any)
+	enum, _ := object["enum"].([]any)
+	return len(enum) == 0 || slices.Contains(enum, fields["object"])
+}
+
+// check is the part of JSON Schema that the document uses.
+func (s spec) check(t *testing.T, at string, schema map[string]any, v any) {
+	t.Helper()
+	schema = s.resolve(schema)
 	if forms, ok := schema["oneOf"].([]any); ok {
 		for _, form := range forms {
-			if form := form.(map[string]any); isType(form["type"], v) {
+			if form := s.resolve(form.(map[string]any)); isType(form["type"], v) && names(form, v) {
 				s.check(t, at, form, v)
 				return
 			}

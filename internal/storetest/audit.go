@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"time"
@@ -250,10 +251,12 @@ var auditCases = []testCase{
 		rows := w.export("", time.Time{}, time.Time{})
 		w.equal(exportedIDs(rows), want)
 		v := audit.NewVerifier()
+		var e audit.Exporter
 		for _, row := range rows {
-			v.AddExport(audit.AppendExport(nil, row))
+			v.AddExport(bytes.TrimSuffix(e.Append(nil, row), []byte("\n")))
 		}
-		report := v.Finish()
+		v.AddExport(bytes.TrimSuffix(e.AppendEnd(nil), []byte("\n")))
+		report := v.FinishExport()
 		w.equal(report.Findings, []audit.Finding{})
 		w.equal(report.Records, int64(len(rows)))
 	}},
