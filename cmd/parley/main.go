@@ -17,10 +17,17 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(context.Background())
 	harden()
-	// The first signal asks; with its default meaning restored, the second one ends the process at once.
-	context.AfterFunc(ctx, stop)
+	go func() {
+		// The first signal asks; with its default meaning restored, the second one ends the process at once. Restored it
+		// is before anything can be seen of the first, so that no second one is lost.
+		<-signals
+		signal.Stop(signals)
+		cancel()
+	}()
 	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr))
 }
 
