@@ -101,6 +101,9 @@ func cutTitle(text string) string {
 	var b strings.Builder
 	chars, space := 0, false
 	for _, r := range text {
+		if unicode.Is(unicode.Bidi_Control, r) {
+			continue
+		}
 		if unicode.IsSpace(r) || unicode.IsControl(r) {
 			space = chars > 0
 			continue

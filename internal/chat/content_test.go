@@ -49,6 +49,7 @@ func TestTitleIsTheStartOfTheFirstUserMessage(t *testing.T) {
 		{[]Item{message(llm.User, long)}, long[:2*titleChars]},
 		{[]Item{message(llm.User, strings.Repeat("a", titleChars-1)+" b")}, strings.Repeat("a", titleChars-1)},
 		{[]Item{message(llm.User, "bell\x07 and more")}, "bell and more"},
+		{[]Item{message(llm.User, "from \u202eright to left")}, "from right to left"},
 	} {
 		if got := titleOf(test.items); got != test.want {
 			t.Errorf("got %q, want %q", got, test.want)

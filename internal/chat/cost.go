@@ -60,8 +60,8 @@ type sent struct {
 	instructions string
 	// rest is the size of what else went with it, in bytes.
 	rest int
-	// aside is what was sent beside the conversation, in which it cannot be read again.
-	aside []llm.Item
+	// kept is what was sent where that cannot be read again as the newest items of the conversation.
+	kept []llm.Item
 }
 
 // bytesPerToken is about how many bytes of JSON become one token.
@@ -76,8 +76,8 @@ func (t *turn) release() {
 			items: len(r.Items), instructions: strings.Clone(r.Instructions),
 			rest: len(r.Tools) + len(r.ToolChoice) + len(r.Params.ResponseFormat),
 		}
-		if t.aside {
-			t.sent.aside = r.Items
+		if t.aside || t.again || t.response.Truncated > 0 {
+			t.sent.kept = r.Items
 		}
 		t.prompt = nil
 	}
@@ -126,10 +126,11 @@ func (s *Service) estimate(ctx context.Context, t *turn, output []Item) *llm.Usa
 	return u
 }
 
-// wasSent are the items of a prompt. Nothing is added to the conversation while it runs, so they are the last ones there.
+// wasSent are the items of a prompt. Nothing is added to the conversation while it runs, so they are the last ones there, but for
+// a turn that is run again, whose old output is still there, and one that left some out.
 func (s *Service) wasSent(ctx context.Context, t *turn) ([]llm.Item, error) {
-	if t.aside {
-		return t.sent.aside, nil
+	if t.sent.kept != nil {
+		return t.sent.kept, nil
 	}
 	_, stored, err := s.Store.Context(context.WithoutCancel(ctx), t.response.Owner, t.response.ConversationID, t.sent.items)
 	if err != nil {

@@ -88,6 +88,34 @@ func TestUsageThatAProviderLeavesOutIsEstimated(t *testing.T) {
 	}
 }
 
+func TestTheEstimateOfATurnThatIsRunAgainCountsWhatWasSentAgain(t *testing.T) {
+	w := newWorld(t, silent("a much longer answer than the one that ", "takes its place, and no part of any prompt"), silent("short"), fails(upstreamError(false)), silent("at last"))
+	conv := w.conversation(chat.Conversation{})
+	first := w.mustAsk(conv, "one two")
+	again := func() chat.Response {
+		t.Helper()
+		run, err := w.regenerate(conv, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := run.Wait(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if r := again(); r.Usage == nil || r.Usage.InputTokens != first.Usage.InputTokens {
+		t.Errorf("used %+v, at first %+v", r.Usage, first.Usage)
+	}
+	if _, err := w.ask(conv, "three four"); err == nil {
+		t.Fatal("that was to fail")
+	}
+	// The first turn, its answer and the question: 3, and 4 and the words of each.
+	if r := again(); r.Usage == nil || r.Usage.InputTokens != 3+4+2+4+1+4+2 {
+		t.Errorf("after a failure: used %+v", r.Usage)
+	}
+}
+
 func TestAnAnswerThatBrokeOffHasUsedWhatCameAndARefusalNothing(t *testing.T) {
 	w := newWorld(t, fails(upstreamError(false), "two ", "words"), fails(upstreamError(false)))
 	w.catalog["small"] = priced

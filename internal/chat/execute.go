@@ -43,8 +43,9 @@ type result struct {
 	cost         *Cost
 }
 
-// execute makes the attempts of a turn and ends it. It is the run's own goroutine.
-func (s *Service) execute(ctx context.Context, run *Run, t *turn) {
+// execute makes the attempts of a turn and ends it; it returns the turn as the last of them sent it. It is the run's own
+// goroutine.
+func (s *Service) execute(ctx context.Context, run *Run, t *turn) *turn {
 	defer s.leave(run)
 	defer run.cancel(nil)
 	ctx, stop := context.WithTimeout(ctx, s.UpstreamTimeout)
@@ -65,7 +66,7 @@ func (s *Service) execute(ctx context.Context, run *Run, t *turn) {
 		}
 		if next == nil || !s.again(ctx, run, t, next, res) {
 			s.end(ctx, run, t, r, res)
-			return
+			return t
 		}
 		t = next
 	}

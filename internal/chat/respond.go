@@ -50,8 +50,8 @@ type turn struct {
 	seq      int64 // of the first output item
 	// question is what a title is made from after the turn; empty where none is to be made.
 	question string
-	// aside: this is no turn of the conversation but the making of its title.
-	aside bool
+	// aside: this is no turn of the conversation but the making of its title. again: it is run again.
+	aside, again bool
 	// fallbacks are the models that are left to try when this one fails.
 	fallbacks []string
 }
@@ -76,7 +76,7 @@ func (s *Service) Respond(ctx context.Context, req Request) (*Run, error) {
 		&ResponseEvent{Name: EventInProgress, Response: t.response},
 	)
 	go func() {
-		s.execute(runCtx, run, t)
+		t = s.execute(runCtx, run, t)
 		if t.question != "" && run.Response().Status == Completed {
 			s.entitle(context.WithoutCancel(runCtx), t, contentOf(run.Response().Output))
 		}
@@ -212,6 +212,7 @@ func (s *Service) prepare(ctx context.Context, req *Request, c *Conversation, hi
 		}
 		t.response.Input = append(t.response.Input, id)
 	}
+	t.again = req.Regenerate
 	t.intent = s.intent(t, c, masked)
 	if s.ModelTitles && !c.TitleSet && !slices.ContainsFunc(history, func(it Item) bool { return it.Output }) {
 		t.question = cmp.Or(firstUserText(history), firstUserText(req.Input))

@@ -136,7 +136,7 @@ type Store interface {
 	DeleteItem(ctx context.Context, owner, conversationID, id string, version int64, recs ...audit.Record) error
 
 	// Context reads, in one snapshot, a conversation and the items that a prompt sends: not Excluded, in order of Seq. An
-	// item holds what a model sees and its ConversationID, ID and Seq; its other fields are not read.
+	// item holds what a model sees, its ConversationID, ID and Seq, and its Output and ResponseID; its other fields are not read.
 	// n > 0 keeps the newest n and then grows backwards to the next user message (or the start), so that a turn is never
 	// split. n = 0 is all.
 	Context(ctx context.Context, owner, conversationID string, n int) (Conversation, []Item, error)

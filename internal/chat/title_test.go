@@ -193,6 +193,20 @@ func TestATitleThatFailsOrIsEmptyLeavesTheStart(t *testing.T) {
 	}
 }
 
+func TestATitleIsAskedForOnceAlsoIfNoneCame(t *testing.T) {
+	w, e := newTitledWorld(t, says("hi"), says(), says("hi"), says("hi"), says("hi"))
+	conv := w.conversation(chat.Conversation{})
+	w.mustAsk(conv, "hello")
+	e.next(t)
+	e.next(t)
+	for range 3 {
+		w.mustAsk(conv, "hello again")
+	}
+	if n := w.settled(); n != 5 {
+		t.Errorf("%d calls, want four answers and one title", n)
+	}
+}
+
 func TestALongExchangeIsCutForATitle(t *testing.T) {
 	w, e := newTitledWorld(t, says(strings.Repeat("é", 3000)), says("Long"))
 	w.AuditMaxChars = 10_000

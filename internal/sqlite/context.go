@@ -12,7 +12,7 @@ import (
 
 const (
 	// What a prompt sends of an item, which is less than half of its columns.
-	sentColumns = `pos, id, type, role, content, data`
+	sentColumns = `pos, id, type, role, content, data, output, response_id`
 	contextUp   = `SELECT ` + sentColumns + ` FROM items WHERE pos > ? AND pos < ? AND excluded = 0 ORDER BY pos`
 	contextDown = `SELECT ` + sentColumns + ` FROM items WHERE pos > ? AND pos < ? AND excluded = 0 ORDER BY pos DESC`
 	lastItems   = `SELECT ` + itemColumns + ` FROM items WHERE pos > ? AND pos < ? AND excluded < 2 ORDER BY pos DESC`
@@ -165,6 +165,7 @@ func (c *conn) newest(ctx context.Context, row *conversationRow, end int64, n in
 func scanSent(s *stmt, a *arena, conversationID string, it *chat.Item) {
 	it.ConversationID, it.Seq, it.ID = conversationID, s.getInt()&maxSeq, s.getText(a)
 	it.Type, it.Role, it.Content, it.Data = s.getText(a), llm.Role(s.getText(a)), s.getRaw(a), s.getRaw(a)
+	it.Output, it.ResponseID = s.getBool(), s.getText(a)
 }
 
 // backwards is a slice that grows at its front.

@@ -121,7 +121,8 @@ func finishPurges(ctx context.Context, path string) error {
 	return errors.Join(s.purger.all(ctx), s.Close())
 }
 
-const selectPurges = `SELECT EXISTS (SELECT 1 FROM purges)`
+// Of a fork that a crash broke off there are leftovers, too.
+const selectPurges = `SELECT EXISTS (SELECT 1 FROM purges) OR EXISTS (SELECT 1 FROM forks)`
 
 const selectSearchTables = `SELECT name FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL TABLE%fts5%'`
 

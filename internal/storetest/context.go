@@ -38,7 +38,7 @@ func (w *world) window(conversationID string, n int) []int64 {
 // sent is of items what a context holds of them.
 func sent(items []chat.Item) []chat.Item {
 	for i, it := range items {
-		items[i] = chat.Item{ConversationID: it.ConversationID, ID: it.ID, Seq: it.Seq, Item: it.Item}
+		items[i] = chat.Item{ConversationID: it.ConversationID, ID: it.ID, Seq: it.Seq, Item: it.Item, Output: it.Output, ResponseID: it.ResponseID}
 	}
 	return items
 }
@@ -54,9 +54,11 @@ func upTo(from, to int64) []int64 {
 var contextCases = []testCase{
 	{"the context is the conversation and all its items, in order", func(w *world) {
 		c := w.conversation(w.messages(5)...)
+		w.answered(c.ID)
 		got, items, err := w.Context(w.ctx, owner, c.ID, 0)
 		w.ok(err)
-		w.equal(got, c)
+		w.equal(got, w.read(owner, c.ID))
+		w.equal([]any{items[5].ResponseID == items[6].ResponseID, items[5].Output, items[6].Output}, []any{true, false, true})
 		w.equal(items, sent(w.items(c.ID)))
 	}},
 	{"the context of an empty conversation is empty", func(w *world) {
