@@ -42,6 +42,9 @@ audit.exported record.`,
 			if err != nil {
 				return err
 			}
+			if from != "" && to != "" && !since.Before(until) {
+				return usageError{errors.New("--from must be ahead of --to: no record can be in that range")}
+			}
 			path, err := verifyPath(cmd, environ)
 			if err != nil {
 				return err
@@ -94,7 +97,7 @@ func timeFlag(name, value string) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, usageError{fmt.Errorf("--%s is no time: give one such as 2026-05-04T09:30:00Z, or a date", name)}
+	return time.Time{}, usageError{fmt.Errorf("--%s: expected an RFC 3339 date-time, such as 2026-05-04T09:30:00Z, or a date", name)}
 }
 
 // into writes to a file, which is there under its name only once it is whole, or to out where no file is named.

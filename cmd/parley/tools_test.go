@@ -98,6 +98,14 @@ func TestAnExportIsVerifiedWithoutTheDatabase(t *testing.T) {
 	}
 	verify(none.stdout, "--range").expect(t, exitOK)
 	parleyHere(t, nil, "audit", "verify", "--export", filepath.Join(dir, "none")).expect(t, exitFailed, "opening the export")
+	for _, bounds := range [][2]string{{"2026-06-01", "2026-05-01"}, {"2026-05-01", "2026-05-01"}} {
+		parleyHere(t, nil, "audit", "export", "--data", data, "--from", bounds[0], "--to", bounds[1], "-o", filepath.Join(dir, "x")).
+			expect(t, exitUsage, "--from must be ahead of --to")
+	}
+	for _, flag := range []string{"--from", "--to"} {
+		parleyHere(t, nil, "audit", "export", "--data", data, flag, "yesterday").
+			expect(t, exitUsage, flag+": expected an RFC 3339 date-time, such as 2026-05-04T09:30:00Z, or a date")
+	}
 	// What fails leaves no file behind.
 	parleyHere(t, nil, "audit", "export", "--store", filepath.Join(dir, "none.db"), "-o", filepath.Join(dir, "x")).expect(t, exitFailed, "none.db")
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/parley-llm/parley/api"
 	"github.com/parley-llm/parley/internal/audit"
+	"github.com/parley-llm/parley/internal/fault"
 )
 
 // linesType is JSON, one value to a line.
@@ -41,6 +42,15 @@ type exportInput struct {
 	strict
 	From time.Time `query:"from" doc:"Only those from this time on."`
 	To   time.Time `query:"to" doc:"Only those ahead of this time."`
+}
+
+// Resolve implements huma.Resolver: a range in which no record can be is taken for a mistake.
+func (in *exportInput) Resolve(ctx huma.Context) []error {
+	errs := in.strict.Resolve(ctx)
+	if !in.From.IsZero() && !in.To.IsZero() && !in.From.Before(in.To) {
+		errs = append(errs, details([]fault.Field{{Location: "query.from", Message: "must be ahead of to"}})...)
+	}
+	return errs
 }
 
 // written answers by itself.

@@ -247,8 +247,8 @@ func (s *server) field(op *huma.Operation, detail *huma.ErrorDetail) fault.Field
 			known = slices.Sorted(maps.Keys(schema.Properties))
 		}
 		message = unknownName("unexpected property", known)
-	case strings.HasPrefix(message, "invalid date/time"):
-		message = "expected an RFC 3339 date-time"
+	case message == validation.MsgExpectedRFC3339DateTime, strings.HasPrefix(message, "invalid date/time"):
+		message = "expected an RFC 3339 date-time, such as 2026-05-04T09:30:00Z"
 	default:
 		// A field that may be null has null among its values.
 		message = strings.Replace(message, ", <nil>", "", 1)
