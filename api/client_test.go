@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -303,8 +304,10 @@ func TestAnswersThatAreNotParleys(t *testing.T) {
 func TestStreamsThatDoNotEndAsTheyShould(t *testing.T) {
 	const created = "data: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\"}}\n\n"
 	const failed = "data: {\"type\":\"response.failed\",\"response\":{\"id\":\"resp_1\",\"error\":{\"code\":\"upstream_failed\",\"message\":\"It failed.\"}}}\n\n"
-	stream, hold := "", make(chan struct{})
+	var answer atomic.Value
+	hold := make(chan struct{})
 	ts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		stream := answer.Load().(string)
 		_, _ = io.WriteString(w, stream)
 		_ = http.NewResponseController(w).Flush()
 		if stream == created {
@@ -328,20 +331,20 @@ func TestStreamsThatDoNotEndAsTheyShould(t *testing.T) {
 		}
 		return types, err
 	}
-	stream = created + failed
+	answer.Store(created + failed)
 	types, err := read(t.Context(), func() {})
 	if p, isProblem := errors.AsType[*api.Problem](err); !isProblem || p.Code != "upstream_failed" || p.ResponseID != "resp_1" || len(types) != 2 {
 		t.Errorf("%v %v", types, err)
 	}
-	stream = created + "data: {\"type\":\"response.output_text.delta\"}\n"
+	answer.Store(created + "data: {\"type\":\"response.output_text.delta\"}\n")
 	if types, err := read(t.Context(), func() {}); !errors.Is(err, api.ErrStreamBroken) || len(types) != 1 {
 		t.Errorf("%v %v", types, err)
 	}
-	stream = "data: nonsense\n\n"
+	answer.Store("data: nonsense\n\n")
 	if _, err := read(t.Context(), func() {}); err == nil {
 		t.Error("nonsense was taken for an event")
 	}
-	stream = created
+	answer.Store(created)
 	ctx, cancel := context.WithCancel(t.Context())
 	if _, err := read(ctx, cancel); !errors.Is(err, context.Canceled) {
 		t.Error(err)
