@@ -31,10 +31,10 @@ const (
 	indexDocs  = 100
 	indexRead  = 1 << 20 // of content
 	indexScan  = 200     // conversations
-	mergePages = 8
+	mergePages = 2
 	// mergeSteps is how many steps of merging follow each transaction at most: more than it takes to keep up, so that the
 	// number of segments stays far below FTS5's limit of 2,000, which fails whoever writes.
-	mergeSteps = 4
+	mergeSteps = 16
 	// earlyScan is of how many conversations a search waits until they are looked through after a start.
 	earlyScan = 2000
 )
