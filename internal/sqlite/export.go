@@ -2,14 +2,9 @@ package sqlite
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"time"
-
-	"zombiezen.com/go/sqlite"
 
 	"github.com/parley-llm/parley/internal/audit"
 )
@@ -32,19 +27,13 @@ func (s *Store) Export(ctx context.Context, owner string, from, to time.Time, yi
 }
 
 // ExportAudit is Store.Export of everybody's records for a database that a server may have open.
-func ExportAudit(ctx context.Context, path string, from, to time.Time, yield func(*audit.Row) error) (err error) {
-	if path, err = filepath.Abs(path); err != nil {
-		return fmt.Errorf("finding the database: %w", err)
-	}
-	c, err := openConn(path, sqlite.OpenReadOnly, "query_only = ON")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, c.Close()) }()
-	if err := requireSchema(c); err != nil {
-		return err
-	}
-	return export(ctx, "", from, to, yield, func(fn func(*conn) error) error { return fn(c) })
+func ExportAudit(ctx context.Context, path string, from, to time.Time, yield func(*audit.Row) error) error {
+	return inspect(path, func(c *conn) error {
+		if err := requireSchema(c); err != nil {
+			return err
+		}
+		return export(ctx, "", from, to, yield, func(fn func(*conn) error) error { return fn(c) })
+	})
 }
 
 // export reads page by page by a connection that is lent for each. Nobody waits for yield but who called.

@@ -2,12 +2,8 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
-
-	"zombiezen.com/go/sqlite"
 
 	"github.com/parley-llm/parley/internal/audit"
 )
@@ -27,14 +23,14 @@ const (
 // VerifyAudit proves the audit log of a database, also of one that a server has open: it verifies what was there when it
 // began. progress, if not nil, is called from time to time with the number of records that have been read.
 func VerifyAudit(ctx context.Context, path string, progress func(n int64)) (report audit.Report, err error) {
-	if path, err = filepath.Abs(path); err != nil {
-		return audit.Report{}, fmt.Errorf("finding the database: %w", err)
-	}
-	c, err := openConn(path, sqlite.OpenReadOnly, "query_only = ON")
-	if err != nil {
-		return audit.Report{}, err
-	}
-	defer func() { err = errors.Join(err, c.Close()) }()
+	err = inspect(path, func(c *conn) (err error) {
+		report, err = c.verifyAudit(ctx, progress)
+		return err
+	})
+	return report, err
+}
+
+func (c *conn) verifyAudit(ctx context.Context, progress func(n int64)) (audit.Report, error) {
 	if err := requireSchema(c); err != nil {
 		return audit.Report{}, err
 	}
