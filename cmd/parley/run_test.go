@@ -52,7 +52,8 @@ func TestWrongUsageExitsWith2AndSaysWhy(t *testing.T) {
 		{"srve", []string{`no command "srve"`, `"serve"`, "parley --help"}},
 		{"keys", []string{`no command "keys"`}},
 		{"import x", []string{`no command "import"`}},
-		{"backup x", []string{`no command "backup"`}},
+		{"backup", []string{"name the one file"}},
+		{"backup x y", []string{"name the one file"}},
 		{"audit", []string{"verify"}},
 		{"audit export --from yesterday", []string{"--from", "2026-05-04"}},
 		{"audit verify --range", []string{"--export"}},
@@ -90,7 +91,7 @@ func TestWrongUsageExitsWith2AndSaysWhy(t *testing.T) {
 }
 
 func TestEveryCommandHasHelpWithExamples(t *testing.T) {
-	for _, args := range []string{"--help", "serve --help", "version --help", "config --help", "healthcheck --help", "audit --help", "audit verify --help", "audit export --help", "chat --help", "migrate --help", "doctor --help", "compact --help", "man --help", "help serve", "help audit verify", "help"} {
+	for _, args := range []string{"--help", "serve --help", "version --help", "config --help", "healthcheck --help", "audit --help", "audit verify --help", "audit export --help", "chat --help", "migrate --help", "doctor --help", "compact --help", "backup --help", "man --help", "help serve", "help audit verify", "help"} {
 		t.Run(args, func(t *testing.T) {
 			r := parley(t, nil, strings.Fields(args)...)
 			r.expect(t, exitOK)
