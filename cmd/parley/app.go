@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/parley-llm/parley/internal/breaker"
 	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/config"
 	"github.com/parley-llm/parley/internal/pii"
@@ -75,6 +76,7 @@ func open(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *app, er
 		AuditMaxChars:       cfg.AuditMaxChars,
 		UpstreamTimeout:     cfg.UpstreamTimeout,
 		UpstreamConcurrency: cfg.UpstreamConcurrency,
+		Breakers:            &breaker.Set{OnChange: metrics.Breaker},
 		Observer:            metrics,
 	}
 	interrupted, err := a.service.Recover(ctx)

@@ -57,8 +57,8 @@ func (s *Service) execute(ctx context.Context, run *Run, t *turn) *turn {
 		s.observe(t, res)
 		next := t
 		switch {
-		case s.mayRetry(ctx, t, tries, res):
-		case s.mayShorten(ctx, t, res):
+		case s.mayRetry(ctx, t, tries, res) && s.allow(t):
+		case s.mayShorten(ctx, t, res) && s.allow(t):
 			// What is sent then is another prompt, and its tries are not these.
 			tries--
 		default:
@@ -81,6 +81,7 @@ func (s *Service) again(ctx context.Context, run *Run, t, next *turn, res *resul
 	err := s.Store.NextAttempt(context.WithoutCancel(ctx), following.Owner, &following,
 		s.outcome(t, attempt, string(Failed), res), s.nextIntent(next, attempt+1))
 	if err != nil {
+		next.done(Inconclusive)
 		res.err.Fault = fault.Of(auditUnavailable(err))
 		return false
 	}
@@ -110,6 +111,7 @@ func (s *Service) attempt(ctx context.Context, run *Run, t *turn, r *reply) (res
 			res.err = &llm.Error{Fault: fault.Of(fmt.Errorf("a provider panicked: %v", p))}
 		}
 		res.output, res.ended = r.items(), s.Now()
+		t.done(res.verdict())
 	}()
 	if ctx.Err() != nil {
 		res.notSent = true
@@ -133,12 +135,13 @@ func (s *Service) attempt(ctx context.Context, run *Run, t *turn, r *reply) (res
 			if res.firstToken.IsZero() {
 				res.firstToken = s.Now()
 				run.update(func(r *Response) { r.FirstTokenAt = res.firstToken })
+				t.done(Answering)
 			}
 			r.add(ev)
 		}
 	}
 	if res.finish == nil {
-		res.err = &llm.Error{Fault: fault.New(fault.Upstream, "upstream_stream_truncated", "The model's answer broke off before its end."), HTTPStatus: res.httpStatus}
+		res.err = &llm.Error{Fault: fault.New(fault.Upstream, "upstream_stream_truncated", "The model's answer broke off before its end."), HTTPStatus: res.httpStatus, Outage: true}
 	}
 	return res
 }
@@ -186,7 +189,7 @@ func (s *Service) mayRetry(ctx context.Context, t *turn, tries int, res *result)
 	if wait == 0 {
 		wait = time.Duration(rand.Int64N(int64(backoff << (tries - 1)))) //nolint:gosec // jitter needs no secrecy
 	}
-	if !s.budget.take() {
+	if s.refusedFor(t) > wait || !s.budget.take() {
 		return false
 	}
 	timer := time.NewTimer(wait)

@@ -9,12 +9,22 @@ import (
 )
 
 // fallBack is the turn with the next model that may take over from one that failed, nil where none may. t stays as it is:
-// its outcome is still to be written. A model whose provider cannot express the request, or whose window
-// is too small for it, is passed over.
+// its outcome is still to be written.
 func (s *Service) fallBack(ctx context.Context, t *turn, res *result) *turn {
 	if ctx.Err() != nil || !mayFallBack(res) {
 		return nil
 	}
+	next := s.takeOver(t, res.err.Fault.Code)
+	if next != nil {
+		next.commit()
+	}
+	return next
+}
+
+// takeOver is the turn with the next model that can be asked in the place of its own, and an attempt at it allowed; nil where there is
+// none. A model whose provider cannot express the request, whose window is too small for it, or that is held back itself, is passed over.
+// code says why its own model is not asked.
+func (s *Service) takeOver(t *turn, code string) *turn {
 	for i, model := range t.fallbacks {
 		endpoint, name, ok := s.Router.Route(model)
 		if !ok {
@@ -37,10 +47,12 @@ func (s *Service) fallBack(ctx context.Context, t *turn, res *result) *turn {
 			next.response.FallbackFrom = t.response.Model
 		}
 		next.response.Model, next.response.Provider, next.response.Host = model, endpoint.Name, endpoint.Host
-		next.commit()
+		if !s.allow(&next) {
+			continue
+		}
 		s.Log.Warn("a model failed; another one takes over",
 			slog.String("response_id", t.response.ID), slog.String("request_id", t.response.RequestID),
-			slog.String("provider", t.response.Provider), slog.String("to", endpoint.Name), slog.String("code", res.err.Fault.Code))
+			slog.String("provider", t.response.Provider), slog.String("to", endpoint.Name), slog.String("code", code))
 		return &next
 	}
 	return nil

@@ -54,6 +54,8 @@ type turn struct {
 	aside, again bool
 	// fallbacks are the models that are left to try when this one fails.
 	fallbacks []string
+	// done takes how the attempt went that was allowed; see Breakers.
+	done func(Verdict)
 }
 
 // Respond begins a response and returns it running. When Respond returns without an error the question is stored, the
@@ -117,6 +119,7 @@ func (s *Service) begin(ctx context.Context, req *Request, stop context.CancelCa
 			return t, run, nil
 		}
 		s.withdraw(run)
+		t.done(Inconclusive)
 		if !errors.Is(err, ErrStale) {
 			return nil, nil, beginFault(err)
 		}
@@ -203,6 +206,12 @@ func (s *Service) prepare(ctx context.Context, req *Request, c *Conversation, hi
 			Model: model, Provider: endpoint.Name, Host: endpoint.Host, Stream: req.Stream, Truncated: p.dropped, Attempts: 1,
 			RequestID: req.Caller.RequestID, Actor: req.Caller.Actor, CreatedAt: now,
 		},
+	}
+	if !s.allow(t) {
+		held := t
+		if t = s.takeOver(t, CodeUpstreamUnavailable); t == nil {
+			return nil, s.unavailable(held)
+		}
 	}
 	for i := range req.Input {
 		req.Input[i].ResponseID = t.response.ID

@@ -52,6 +52,8 @@ type Service struct {
 	UpstreamTimeout time.Duration
 	// UpstreamConcurrency bounds the running responses.
 	UpstreamConcurrency int
+	// Breakers, if set, are asked before every attempt.
+	Breakers Breakers
 	// Observer, if set, is told of every attempt and every ended response, for metrics.
 	Observer Observer
 

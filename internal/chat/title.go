@@ -86,7 +86,14 @@ func (s *Service) beginAside(ctx context.Context, t *turn, answer string) (*turn
 	})
 	aside.intent = s.intent(aside, &Conversation{}, masked)
 	aside.intent.User = t.intent.User
-	return aside, s.Store.BeginAside(ctx, aside.response.Owner, &aside.response, aside.intent)
+	if !s.allow(aside) {
+		return nil, s.unavailable(aside)
+	}
+	if err := s.Store.BeginAside(ctx, aside.response.Owner, &aside.response, aside.intent); err != nil {
+		aside.done(Inconclusive)
+		return nil, err
+	}
+	return aside, nil
 }
 
 func titleExcerptOf(question, answer string) string {

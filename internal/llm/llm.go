@@ -167,7 +167,10 @@ type Error struct {
 	RetryAfter time.Duration
 	// NotSent: the connection was never made, so the provider cannot have seen the prompt.
 	NotSent bool
-	Detail  string
+	// Outage: the provider could not be reached, was silent for too long, broke off, or says that it is failing (a 408, a 5xx). It is
+	// a sign that other calls will fare no better; a refusal, or an answer that makes no sense, is none.
+	Outage bool
+	Detail string
 	// ContextWindow and PromptTokens are what the provider said of both where it found the prompt too long, 0 where it did not say.
 	ContextWindow, PromptTokens int64
 }

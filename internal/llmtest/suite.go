@@ -203,6 +203,9 @@ func checkFailure(t *testing.T, got *llm.Error, tc *failureCase) {
 	if got.Retryable != tc.retryable || got.NotSent {
 		t.Errorf("retryable %v, not sent %v", got.Retryable, got.NotSent)
 	}
+	if got.Outage != tc.outage {
+		t.Errorf("outage %v, want %v", got.Outage, tc.outage)
+	}
 	if got.RetryAfter != tc.retryAfter || got.Fault.RetryAfter != tc.retryAfter {
 		t.Errorf("retry after %v, in the fault %v, want %v", got.RetryAfter, got.Fault.RetryAfter, tc.retryAfter)
 	}
@@ -267,7 +270,7 @@ func (s suite) refused(t *testing.T) {
 	u.Close()
 	p := s.newProvider(t, u)
 	a := Collect(t.Context(), t, p, call(t, p, true))
-	if a.Err == nil || a.Err.Fault.Code != "upstream_failed" || !a.Err.NotSent || !a.Err.Retryable || a.Started != nil {
+	if a.Err == nil || a.Err.Fault.Code != "upstream_failed" || !a.Err.NotSent || !a.Err.Retryable || !a.Err.Outage || a.Started != nil {
 		t.Errorf("got %+v", a.Err)
 	}
 }
@@ -301,7 +304,7 @@ func (s suite) cancelling(t *testing.T) {
 				cancel(cause)
 			}()
 			a := Collect(ctx, t, p, call(t, p, true))
-			if a.Err == nil || a.Err.Fault.Kind != fault.Canceled || !errors.Is(a.Err, cause) || a.Err.Retryable || a.Err.NotSent {
+			if a.Err == nil || a.Err.Fault.Kind != fault.Canceled || !errors.Is(a.Err, cause) || a.Err.Retryable || a.Err.NotSent || a.Err.Outage {
 				t.Errorf("got %+v", a.Err)
 			}
 			wait(t, "the connection to close", u.Gone)
@@ -315,7 +318,7 @@ func (s suite) cancelledBefore(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	a := Collect(ctx, t, p, call(t, p, false))
-	if a.Err == nil || a.Err.Fault.Kind != fault.Canceled || !a.Err.NotSent || a.Err.Retryable {
+	if a.Err == nil || a.Err.Fault.Kind != fault.Canceled || !a.Err.NotSent || a.Err.Retryable || a.Err.Outage {
 		t.Errorf("got %+v", a.Err)
 	}
 	if n := len(u.Requests()); n != 0 {
@@ -330,7 +333,7 @@ func (s suite) deadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	a := Collect(ctx, t, p, call(t, p, false))
-	if a.Err == nil || a.Err.Fault.Kind != fault.Timeout || a.Err.Fault.Code != "upstream_timeout" || a.Err.Retryable {
+	if a.Err == nil || a.Err.Fault.Kind != fault.Timeout || a.Err.Fault.Code != "upstream_timeout" || a.Err.Retryable || !a.Err.Outage {
 		t.Errorf("got %+v", a.Err)
 	}
 }

@@ -23,6 +23,8 @@ type Metrics struct {
 	attempts  *prometheus.CounterVec
 	calls     *prometheus.HistogramVec
 	responses *prometheus.CounterVec
+	breakers  *prometheus.GaugeVec
+	opened    *prometheus.CounterVec
 	tokens    *prometheus.CounterVec
 }
 
@@ -52,11 +54,17 @@ func NewMetrics() *Metrics {
 		responses: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parley_responses_total", Help: "Responses that have ended, by how.",
 		}, []string{"provider", "status"}),
+		breakers: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "parley_llm_breakers_open", Help: "Models that are held back now because their provider failed many times in a row.",
+		}, []string{"provider"}),
+		opened: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "parley_llm_breakers_opened_total", Help: "How often a model began to be held back.",
+		}, []string{"provider"}),
 		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parley_tokens_total", Help: "Tokens used, as providers reported them, or estimated where they did not.",
 		}, []string{"provider", "direction"}),
 	}
-	m.registry.MustRegister(m.requests, m.durations, m.streams, m.attempts, m.calls, m.responses, m.tokens,
+	m.registry.MustRegister(m.requests, m.durations, m.streams, m.attempts, m.calls, m.responses, m.breakers, m.opened, m.tokens,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -76,6 +84,16 @@ func (m *Metrics) Response(r *chat.Response) {
 	if r.Usage != nil {
 		m.tokens.WithLabelValues(r.Provider, "input").Add(float64(r.Usage.InputTokens))
 		m.tokens.WithLabelValues(r.Provider, "output").Add(float64(r.Usage.OutputTokens))
+	}
+}
+
+// Breaker is for breaker.Set's OnChange.
+func (m *Metrics) Breaker(provider string, open bool) {
+	if open {
+		m.breakers.WithLabelValues(provider).Inc()
+		m.opened.WithLabelValues(provider).Inc()
+	} else {
+		m.breakers.WithLabelValues(provider).Dec()
 	}
 }
 

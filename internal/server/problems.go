@@ -82,6 +82,10 @@ var problemTable = []problemGroup{
 		{"upstream_rate_limited", 429, "The provider limits the rate of requests, or its quota is used up, and the server's own retries were in vain.", "Come again after Retry-After, or raise the quota at the provider."},
 		{"upstream_timeout", 504, "The provider did not answer or did not finish in time.", "Ask again, or have the operator raise PARLEY_UPSTREAM_TIMEOUT and the limits like it."},
 		{"upstream_stream_truncated", 502, "The answer broke off before its end. It is kept as failed, never as whole.", "Ask again. If it happens again, look for a proxy in front of the provider that ends long streams."},
+		{
+			chat.CodeUpstreamUnavailable, 503, "The provider failed ten times in a row at this model, so it is left alone for ten seconds, and then tried with one prompt. Nothing was begun.",
+			"Send the same request again after Retry-After. The operator looks at the provider's status, and may name models that take over (docs/providers.md).",
+		},
 		{"upstream_failed", 502, "The provider failed, could not be reached, or answered with what is no answer.", "Ask again later. The operator looks at the server's log and at the provider's status; `parley doctor` asks the provider."},
 	}},
 	{"The server", []problemDoc{

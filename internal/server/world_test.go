@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/parley-llm/parley/internal/anthropic"
+	"github.com/parley-llm/parley/internal/breaker"
 	"github.com/parley-llm/parley/internal/catalog"
 	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/llm"
@@ -139,6 +140,7 @@ func newWorld(t *testing.T, o settings) *world {
 		Catalog:      quiet{catalog.New(o.models...)},
 		CountTokens:  counter.Count,
 		Pseudonym:    func(string) string { return "u_pseudonym" },
+		Breakers:     &breaker.Set{OnChange: w.metrics.Breaker},
 		Observer:     w.metrics, ContextMessages: o.contextMessages, AuditMaxChars: o.auditMaxChars,
 		UpstreamTimeout: o.upstreamTimeout, UpstreamConcurrency: 64,
 	}

@@ -267,8 +267,10 @@ func (x *Exchange) unanswered(err error) *llm.Error {
 	e := &llm.Error{NotSent: !x.connected.Load()}
 	timeout, _ := errors.AsType[net.Error](err)
 	certificate, _ := errors.AsType[*tls.CertificateVerificationError](err)
+	e.Outage = true
 	switch e.Fault = x.interrupted(); {
 	case e.Fault != nil:
+		e.Outage = e.Fault.Kind == fault.Timeout
 	case x.answered.Load():
 		// The error may quote what the server said.
 		e.Fault = fault.Wrap(errors.New("the answer is not HTTP"), fault.Upstream, "upstream_failed", "The model's provider answered with something that is not HTTP.")
@@ -276,6 +278,7 @@ func (x *Exchange) unanswered(err error) *llm.Error {
 	case timeout != nil && timeout.Timeout():
 		e.Fault = fault.Wrap(err, fault.Timeout, "upstream_timeout", "The model's provider could not be reached in time.")
 	case errors.Is(err, errPrivate):
+		e.Outage = false
 		e.Fault = fault.Wrap(err, fault.Upstream, "upstream_failed", "The model's provider is in a private network, where it is not allowed to be.")
 	case certificate != nil:
 		e.Fault = fault.Wrap(err, fault.Upstream, "upstream_failed", "The certificate of the model's provider is not valid for it, or not trusted.")
@@ -288,17 +291,19 @@ func (x *Exchange) unanswered(err error) *llm.Error {
 
 // broken is the error of a body that could not be read to its end. code and message say what that means for the answer.
 func (x *Exchange) broken(err error, code, message string) *llm.Error {
-	f := x.interrupted()
+	f, outage := x.interrupted(), false
 	switch {
 	case f != nil:
+		outage = f.Kind == fault.Timeout
 	case errors.Is(err, ErrTooLarge):
 		f = fault.Wrap(err, fault.Upstream, "upstream_failed", "The model's answer is too large.")
 	case errors.Is(err, ErrEncoding), errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
 		f = fault.Wrap(err, fault.Upstream, "upstream_failed", "The model's provider answered in an encoding that was not asked for.")
 	default:
+		outage = true
 		f = fault.Wrap(fmt.Errorf("reading the answer: %w", err), fault.Upstream, code, message)
 	}
-	return &llm.Error{Fault: f, HTTPStatus: x.response.StatusCode}
+	return &llm.Error{Fault: f, HTTPStatus: x.response.StatusCode, Outage: outage}
 }
 
 // Truncated is the error of a stream that ended, by err, without its end marker.

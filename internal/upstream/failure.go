@@ -189,7 +189,7 @@ func (c *Client) refusal(status int, header http.Header, body []byte) *llm.Error
 	f.RetryAfter = retryAfter(header)
 	f.Err = fmt.Errorf("the provider answered with status %d", status)
 	e := &llm.Error{
-		Fault: f, HTTPStatus: status, Retryable: retryable, RetryAfter: f.RetryAfter, Detail: c.detail(p.message),
+		Fault: f, HTTPStatus: status, Retryable: retryable, RetryAfter: f.RetryAfter, Outage: outage(status), Detail: c.detail(p.message),
 	}
 	if f.Code == codeTooLong {
 		e.ContextWindow, e.PromptTokens = p.lengths(body)
@@ -205,7 +205,12 @@ func (x *Exchange) Reported(body []byte) *llm.Error {
 	if f.Code == "upstream_failed" {
 		f.Message = "The model's provider failed while it answered."
 	}
-	return &llm.Error{Fault: f, HTTPStatus: x.response.StatusCode, Detail: x.client.detail(p.message)}
+	return &llm.Error{Fault: f, HTTPStatus: x.response.StatusCode, Outage: outage(p.status()), Detail: x.client.detail(p.message)}
+}
+
+// outage reports whether a status says that the provider is failing, and not that it refuses this request.
+func outage(status int) bool {
+	return status == http.StatusRequestTimeout || status >= http.StatusInternalServerError
 }
 
 // detail is a provider's text for the audit: cut, valid, and without our key should it be quoted.
