@@ -45,6 +45,9 @@ type Conversation struct {
 	UpdatedAt time.Time
 	// Version rises with every visible change, message count and usage included.
 	Version int64
+	// ContextVersion rises with every change of what a prompt is made from: the items and what they hold, the model, the
+	// instructions and the parameters. A title, or metadata, is not among it.
+	ContextVersion int64
 	// ActiveResponse is the id of the response that holds the conversation's lock, or empty.
 	ActiveResponse string
 }

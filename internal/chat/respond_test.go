@@ -156,6 +156,30 @@ func TestATurnIsPreparedAnewWhenTheConversationChangedMeanwhile(t *testing.T) {
 	}
 }
 
+func TestATitleThatNeverRestsKeepsNoTurnFromBeginning(t *testing.T) {
+	w := newWorld(t, says("ok"))
+	conv := w.conversation(chat.Conversation{})
+	tries := 0
+	var retitle func()
+	retitle = func() {
+		tries++
+		_, err := w.UpdateConversation(t.Context(), caller, conv, 0, func(c *chat.Conversation) error {
+			c.SetTitle(strings.Repeat("x", tries))
+			c.Metadata = map[string]string{"try": c.Title}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		w.store.hook["Begin"] = retitle
+	}
+	w.store.hook["Begin"] = retitle
+	w.mustAsk(conv, "hi")
+	if tries != 1 {
+		t.Errorf("it took %d tries", tries)
+	}
+}
+
 func TestAnAttemptThatMayBeRepeatedIsAndEachHasItsPairOfRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, fails(upstreamError(true)), fails(upstreamError(true)), says("at last"))

@@ -8,7 +8,7 @@ import (
 	"github.com/parley-llm/parley/internal/audit"
 )
 
-// ErrStale is returned by Store.Begin when the conversation has changed since its context was read: read it again.
+// ErrStale is returned by Store.Begin when what a prompt is made from has changed since it was read: read it again.
 var ErrStale = errors.New("the conversation has changed since it was read")
 
 // ErrNoRoom is wrapped by the fault of a change that a store refuses because its disk is full, or so full that only what has
@@ -88,7 +88,7 @@ type Ending struct {
 // Implementations set no times and make no ids: both come in with the values.
 type Store interface {
 	// CreateConversation writes a new conversation with its first items, all or none. It sets the items' Seq and
-	// c.MessageCount, and c.Version to 1. An id that the caller chose twice is a Conflict, duplicate_id.
+	// c.MessageCount, and c.Version and c.ContextVersion to 1. An id that the caller chose twice is a Conflict, duplicate_id.
 	CreateConversation(ctx context.Context, owner string, c *Conversation, items []Item, recs ...audit.Record) error
 	Conversation(ctx context.Context, owner, id string) (Conversation, error)
 	// Conversations lists by last activity (UpdatedAt, then age) those that a query asks for. Without a search it loads no
@@ -146,7 +146,7 @@ type Store interface {
 	// response runs only the conversation is returned.
 	LastTurn(ctx context.Context, owner, conversationID string, n int) (c Conversation, history, input []Item, err error)
 	// Begin starts a turn in one transaction: the conversation's lock, the input items, the response, the audit intent.
-	// A lock that is held: Conflict, conversation_locked. A conversation that has changed: ErrStale. Where the end might find
+	// A lock that is held: Conflict, conversation_locked. A conversation whose ContextVersion is another by now: ErrStale. Where the end might find
 	// no room any more: Unavailable, store_unavailable, wrapping ErrNoRoom; Ready then says so too.
 	Begin(ctx context.Context, owner string, t *Turn) error
 	// BeginAside begins a response that is no turn of its conversation: it has no items, holds no lock, changes nothing, and Responses

@@ -146,7 +146,7 @@ func BenchmarkTurn(b *testing.B) {
 						if n > 0 || context {
 							id = benchConversation(b, s, 2)
 						}
-						c = chat.Conversation{ID: id, Version: 1}
+						c = chat.Conversation{ID: id, Version: 1, ContextVersion: 1}
 					}
 					n++
 					if context {

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"math"
+	"reflect"
 	"time"
 
 	"github.com/parley-llm/parley/internal/audit"
 	"github.com/parley-llm/parley/internal/chat"
 )
 
-const conversationColumns = `num, id, owner, created_at, updated_at, version, next_seq, message_count, usage,
+const conversationColumns = `num, id, owner, created_at, updated_at, version, version - quiet_versions, next_seq, message_count, usage,
   has_settings, active_response, title, title_set, user, model, forked_conversation, forked_item, cost`
 
 const (
@@ -25,12 +26,12 @@ const (
 
 	insertConversation = `INSERT INTO conversations (num, id, owner, created_at, updated_at, version, next_seq, message_count, usage,
   has_settings, title, title_set, user, model, forked_conversation, forked_item, cost) VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	updateConversation = `UPDATE conversations SET updated_at = ?, title = ?, title_set = ?, model = ?, has_settings = ?, version = version + 1
+	updateConversation = `UPDATE conversations SET updated_at = ?, title = ?, title_set = ?, model = ?, has_settings = ?, version = version + 1, quiet_versions = quiet_versions + ?
   WHERE num = ? AND version = ?`
 	deleteConversation = `DELETE FROM conversations WHERE num = ?`
 
-	selectState = `SELECT num, version, next_seq, active_response FROM conversations WHERE id = ? AND owner = ?`
-	advance     = `UPDATE conversations SET version = version + 1, next_seq = ?, message_count = message_count + ?,
+	selectState = `SELECT num, version, version - quiet_versions, next_seq, active_response FROM conversations WHERE id = ? AND owner = ?`
+	advance     = `UPDATE conversations SET version = version + 1, quiet_versions = quiet_versions + ?, next_seq = ?, message_count = message_count + ?,
   updated_at = coalesce(?, updated_at), title = CASE title WHEN '' THEN ? ELSE title END WHERE num = ?`
 )
 
@@ -55,7 +56,7 @@ func (c *conversationRow) bytes() int {
 
 func scanConversation(s *stmt, a *arena, c *conversationRow) error {
 	c.num, c.ID, c.Owner = s.getInt(), s.getText(a), s.getText(a)
-	c.CreatedAt, c.UpdatedAt, c.Version = s.getTime(), s.getTime(), s.getInt()
+	c.CreatedAt, c.UpdatedAt, c.Version, c.ContextVersion = s.getTime(), s.getTime(), s.getInt(), s.getInt()
 	s.skip(1)
 	c.MessageCount = s.getInt()
 	usage, err := decodeUsage(s.getRaw(a))
@@ -110,7 +111,7 @@ func (s *Store) CreateConversation(ctx context.Context, owner string, c *chat.Co
 	}); err != nil {
 		return err
 	}
-	c.Owner, c.Version, c.MessageCount = owner, 1, int64(len(items))
+	c.Owner, c.Version, c.ContextVersion, c.MessageCount = owner, 1, 1, int64(len(items))
 	return nil
 }
 
@@ -256,9 +257,13 @@ func (s *Store) UpdateConversation(ctx context.Context, owner, id string, versio
 		if err != nil {
 			return chat.Conversation{}, err
 		}
-		err = s.writer.submit(ctx, set.bytes(), func(t *tx) error { return t.updateConversation(row, &next, &set, recs) })
+		quiet := next.Model == row.Model && next.Instructions == row.Instructions && reflect.DeepEqual(next.Params, row.Params)
+		err = s.writer.submit(ctx, set.bytes(), func(t *tx) error { return t.updateConversation(row, &next, &set, quiet, recs) })
 		if err == nil {
 			next.Version++
+			if !quiet {
+				next.ContextVersion++
+			}
 			return next, nil
 		}
 		if !errors.Is(err, chat.ErrStale) {
@@ -267,8 +272,9 @@ func (s *Store) UpdateConversation(ctx context.Context, owner, id string, versio
 	}
 }
 
-func (t *tx) updateConversation(row *conversationRow, next *chat.Conversation, set *settings, recs []audit.Record) error {
-	s := t.prepare(updateConversation).ms(next.UpdatedAt).text(next.Title).bool(next.TitleSet).opt(next.Model).bool(set.any()).int(row.num).int(row.Version)
+// updateConversation writes a conversation's settings; quiet says that no prompt is made from what has changed.
+func (t *tx) updateConversation(row *conversationRow, next *chat.Conversation, set *settings, quiet bool, recs []audit.Record) error {
+	s := t.prepare(updateConversation).ms(next.UpdatedAt).text(next.Title).bool(next.TitleSet).opt(next.Model).bool(set.any()).bool(quiet).int(row.num).int(row.Version)
 	if err := t.exec(s); err != nil {
 		return err
 	}
@@ -295,7 +301,7 @@ func kept(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
 // state is what decides whether a conversation can be changed.
 type state struct {
-	num, version, nextSeq int64
+	num, version, contextVersion, nextSeq int64
 	// active is the response that holds the lock, or empty.
 	active string
 }
@@ -310,7 +316,7 @@ func (c *conn) state(owner, id string) (state, error) {
 		return state{}, conversationNotFound()
 	}
 	defer s.reset()
-	return state{num: s.getInt(), version: s.getInt(), nextSeq: s.getInt(), active: s.getText(&arena{})}, nil
+	return state{num: s.getInt(), version: s.getInt(), contextVersion: s.getInt(), nextSeq: s.getInt(), active: s.getText(&arena{})}, nil
 }
 
 // unlocked is the state of a conversation on which no response runs.
@@ -323,9 +329,9 @@ func (t *tx) unlocked(owner, id string) (state, error) {
 }
 
 // advance raises a conversation's version, with added items more and nextSeq behind the last of them. at is its new
-// time of activity, or zero.
-func (t *tx) advance(c state, nextSeq, added int64, at time.Time, title string) error {
-	return t.write(t.prepare(advance).int(nextSeq).int(added).time(at).text(title).int(c.num))
+// time of activity, or zero; quiet says that no prompt is made from what has changed.
+func (t *tx) advance(c state, quiet bool, nextSeq, added int64, at time.Time, title string) error {
+	return t.write(t.prepare(advance).bool(quiet).int(nextSeq).int(added).time(at).text(title).int(c.num))
 }
 
 // DeleteConversation implements chat.Store. The row goes at once, and with it every way to the items and responses;

@@ -118,7 +118,7 @@ func (s *Store) openFork(reader *conn, owner, sourceID, after string, c *chat.Co
 	if c.Title == "" {
 		c.Title, c.TitleSet = source.Title, source.TitleSet
 	}
-	c.Owner, c.Version, c.MessageCount = owner, 1, 0
+	c.Owner, c.Version, c.ContextVersion, c.MessageCount = owner, 1, 1, 0
 	c.User, c.Model, c.Instructions, c.Params, c.Metadata = source.User, source.Model, source.Instructions, source.Params, source.Metadata
 	c.ForkedFrom = &chat.Fork{ConversationID: sourceID}
 	f := &fork{store: s, owner: owner, c: c}

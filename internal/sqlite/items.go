@@ -142,7 +142,7 @@ func (s *Store) AppendItems(ctx context.Context, owner, conversationID, title st
 				return err
 			}
 			added := int64(len(rows))
-			if err := t.advance(c, c.nextSeq+added, added, lastCreated(items), title); err != nil {
+			if err := t.advance(c, false, c.nextSeq+added, added, lastCreated(items), title); err != nil {
 				return err
 			}
 			return t.seal(recs)
@@ -284,7 +284,7 @@ func (t *tx) updateItem(owner string, it itemRow, edited bool, words string, rec
 		return chat.ErrStale
 	}
 	t.wrote = true
-	if err := t.advance(c, c.nextSeq, 0, it.EditedAt, ""); err != nil {
+	if err := t.advance(c, !edited, c.nextSeq, 0, it.EditedAt, ""); err != nil {
 		return err
 	}
 	if edited {
@@ -316,7 +316,7 @@ func (s *Store) DeleteItem(ctx context.Context, owner, conversationID, id string
 			return err
 		}
 		t.touch(c.num)
-		if err := t.advance(c, c.nextSeq, -1, time.Time{}, ""); err != nil {
+		if err := t.advance(c, false, c.nextSeq, -1, time.Time{}, ""); err != nil {
 			return err
 		}
 		return t.seal(recs)

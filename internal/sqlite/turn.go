@@ -23,7 +23,7 @@ const (
   finish_reason = ?, error_code = ?, error_message = ?, usage = ?, cost = ?, truncated = ? WHERE num = ?`
 
 	// Where nobody has set one.
-	setTitle = `UPDATE conversations SET title = ?, title_set = 1, version = version + 1 WHERE num = ? AND title_set = 0`
+	setTitle = `UPDATE conversations SET title = ?, title_set = 1, version = version + 1, quiet_versions = quiet_versions + 1 WHERE num = ? AND title_set = 0`
 
 	supersedeItems = `UPDATE items SET excluded = 2 WHERE pos >= ? AND pos < ? AND excluded < 2`
 	takeUpItems    = `UPDATE items SET excluded = 0, response_id = ?, version = version + 1 WHERE pos >= ? AND pos < ?`
@@ -46,7 +46,7 @@ func (s *Store) Begin(ctx context.Context, owner string, turn *chat.Turn) error 
 		if err != nil {
 			return err
 		}
-		if c.version != turn.Conversation.Version {
+		if c.contextVersion != turn.Conversation.ContextVersion {
 			return chat.ErrStale
 		}
 		switch {

@@ -34,7 +34,7 @@ var conversationCases = []testCase{
 		c := w.full()
 		want := c
 		w.ok(w.CreateConversation(w.ctx, owner, &c, nil))
-		want.Version, want.CreatedAt, want.UpdatedAt = 1, kept(c.CreatedAt), kept(c.UpdatedAt)
+		want.Version, want.ContextVersion, want.CreatedAt, want.UpdatedAt = 1, 1, kept(c.CreatedAt), kept(c.UpdatedAt)
 		w.equal(w.read(owner, c.ID), want)
 		w.equal(c.Version, int64(1))
 		w.equal(c.MessageCount, int64(0))
@@ -43,7 +43,7 @@ var conversationCases = []testCase{
 		at := w.now()
 		c := chat.Conversation{ID: w.id("conv_"), Owner: owner, CreatedAt: at, UpdatedAt: at}
 		w.ok(w.CreateConversation(w.ctx, owner, &c, nil))
-		w.equal(w.read(owner, c.ID), chat.Conversation{ID: c.ID, Owner: owner, Version: 1, CreatedAt: kept(at), UpdatedAt: kept(at)})
+		w.equal(w.read(owner, c.ID), chat.Conversation{ID: c.ID, Owner: owner, Version: 1, ContextVersion: 1, CreatedAt: kept(at), UpdatedAt: kept(at)})
 	}},
 	{"a conversation begins with its first items, in order", func(w *world) {
 		c := chat.Conversation{ID: w.id("conv_"), Owner: owner, CreatedAt: w.now(), UpdatedAt: w.now()}

@@ -59,7 +59,8 @@ var forkCases = []testCase{
 
 		c := w.fork(source.ID, "")
 		want := before
-		want.ID, want.CreatedAt, want.UpdatedAt, want.Version, want.Usage, want.Cost = c.ID, c.CreatedAt, c.UpdatedAt, 1, llm.Usage{}, nil
+		want.ID, want.CreatedAt, want.UpdatedAt, want.Usage, want.Cost = c.ID, c.CreatedAt, c.UpdatedAt, llm.Usage{}, nil
+		want.Version, want.ContextVersion = 1, 1
 		want.ForkedFrom = &chat.Fork{ConversationID: source.ID, ItemID: items[len(items)-1].ID}
 		w.equal(c, want)
 		w.equal(w.items(c.ID), copied(items, c.ID))

@@ -12,7 +12,7 @@ import (
 func (w *world) missing(owner, conversation, item, response string) []string {
 	w.t.Helper()
 	page := chat.Page{Limit: 10}
-	c := chat.Conversation{ID: conversation, Owner: owner, Version: 1}
+	c := chat.Conversation{ID: conversation, Owner: owner, Version: 1, ContextVersion: 1}
 	t := w.turn(c, w.message(llm.User, "hi"))
 	t.Response.Owner = owner
 	changeConversation := func(*chat.Conversation) error { w.t.Error("a conversation was shown"); return nil }

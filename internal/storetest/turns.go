@@ -24,6 +24,15 @@ func (w *world) refusedWhileRunning(c chat.Conversation, item string, rec audit.
 	}
 }
 
+// edit replaces what a conversation's first message says.
+func (w *world) edit(conversationID, content string) error {
+	_, err := w.UpdateItem(w.ctx, owner, conversationID, w.items(conversationID)[0].ID, 0, func(it *chat.Item) error {
+		it.Content, it.EditedAt = json.RawMessage(content), w.now()
+		return nil
+	})
+	return err
+}
+
 var turnCases = []testCase{
 	{"a begun response is stored with its question, and holds the conversation", func(w *world) {
 		c := chat.Conversation{ID: w.id("conv_"), Owner: owner, CreatedAt: w.now(), UpdatedAt: w.now()}
@@ -131,19 +140,27 @@ var turnCases = []testCase{
 		}
 		w.equal(seqs(w.items(c.ID)), upTo(1, 6))
 	}},
-	{"a turn on a conversation that has changed since is stale", func(w *world) {
-		c := w.conversation(w.messages(1)...)
+	{"a turn on a conversation whose prompt would be another by now is stale", func(w *world) {
+		c := w.conversation(w.messages(2)...)
+		setting := func(change func(c *chat.Conversation)) func() error {
+			return func() error {
+				_, err := w.UpdateConversation(w.ctx, owner, c.ID, 0, func(c *chat.Conversation) error { change(c); return nil })
+				return err
+			}
+		}
 		changes := map[string]func() error{
-			"a message": func() error { return w.AppendItems(w.ctx, owner, c.ID, "", w.messages(1)) },
-			"a setting": func() error {
-				_, err := w.UpdateConversation(w.ctx, owner, c.ID, 0, func(c *chat.Conversation) error { c.Title = "changed"; return nil })
-				return err
-			},
-			"an edit": func() error {
-				_, err := w.UpdateItem(w.ctx, owner, c.ID, w.items(c.ID)[0].ID, 0, func(it *chat.Item) error { it.EditedAt = w.now(); return nil })
-				return err
-			},
+			"a message":    func() error { return w.AppendItems(w.ctx, owner, c.ID, "", w.messages(1)) },
+			"a model":      setting(func(c *chat.Conversation) { c.Model += "x" }),
+			"instructions": setting(func(c *chat.Conversation) { c.Instructions += "x" }),
+			"a parameter":  setting(func(c *chat.Conversation) { c.Params.Stop = append(c.Params.Stop, "x") }),
+			"all settings": setting(func(c *chat.Conversation) { c.Title, c.Model = c.Title+"x", c.Model+"x" }),
+			"an edit":      func() error { return w.edit(c.ID, `"edited"`) },
+			"a deletion":   func() error { return w.DeleteItem(w.ctx, owner, c.ID, w.items(c.ID)[1].ID, 0) },
 			"a whole turn": func() error { w.answered(c.ID); return nil },
+			"an edit behind a title": func() error {
+				w.ok(setting(func(c *chat.Conversation) { c.Title += "x" })())
+				return w.edit(c.ID, `"edited anew"`)
+			},
 		}
 		for name, change := range changes {
 			read := w.read(owner, c.ID)
@@ -158,6 +175,45 @@ var turnCases = []testCase{
 			w.equal(w.recorded(t.Intent.ID), false)
 			_, err := w.Response(w.ctx, owner, t.Response.ID)
 			w.fault(err, fault.NotFound, chat.CodeResponseNotFound)
+		}
+	}},
+	{"what no prompt is made from may change before a turn begins", func(w *world) {
+		changes := map[string]func(c chat.Conversation) error{
+			"the title": func(c chat.Conversation) error {
+				_, err := w.UpdateConversation(w.ctx, owner, c.ID, 0, func(c *chat.Conversation) error { c.SetTitle("changed"); return nil })
+				return err
+			},
+			"the metadata": func(c chat.Conversation) error {
+				_, err := w.UpdateConversation(w.ctx, owner, c.ID, 0, func(c *chat.Conversation) error {
+					c.Metadata = map[string]string{"k": "another"}
+					return nil
+				})
+				return err
+			},
+			"a message's metadata": func(c chat.Conversation) error {
+				_, err := w.UpdateItem(w.ctx, owner, c.ID, w.items(c.ID)[0].ID, 0, func(it *chat.Item) error {
+					it.Metadata, it.EditedAt = map[string]string{"k": "v"}, w.now()
+					return nil
+				})
+				return err
+			},
+			"a title that a model made": func(c chat.Conversation) error {
+				return w.End(w.ctx, owner, w.titled(w.beginAside(c), "a better title"))
+			},
+		}
+		for name, change := range changes {
+			c := w.full()
+			c.TitleSet = false
+			w.ok(w.CreateConversation(w.ctx, owner, &c, w.messages(1)))
+			read := w.read(owner, c.ID)
+			w.ok(change(read))
+			changed := w.read(owner, c.ID)
+			w.equal([]int64{changed.Version, changed.ContextVersion}, []int64{read.Version + 1, read.ContextVersion})
+			late := w.turn(read, w.message(llm.User, "a question"))
+			if err := w.Begin(w.ctx, owner, late); err != nil {
+				w.t.Fatalf("after %s: %v", name, err)
+			}
+			w.equal(w.read(owner, c.ID).Title, changed.Title)
 		}
 	}},
 	{"of turns begun at one time exactly one begins", func(w *world) {
