@@ -94,6 +94,28 @@ func TestStreams(t *testing.T) {
 	}
 }
 
+func TestUsageThatIsNoneDoesNotSpoilAnAnswer(t *testing.T) {
+	six := llm.Usage{InputTokens: 2, OutputTokens: 4, TotalTokens: 6}
+	for usage, want := range map[string]*llm.Usage{
+		`null`: nil, `7`: nil, `"6 tokens"`: nil, `[]`: nil, `{}`: nil,
+		`{"input_tokens":2,"cache_read_input_tokens":[],"output_tokens":4}`:   &six,
+		`{"output_tokens_details":"none","input_tokens":2,"output_tokens":4}`: &six,
+	} {
+		whole := generate(t, false, "application/json", `{"model":"m","content":[{"type":"text","text":"Hello"}],"stop_reason":"end_turn","usage":`+usage+`}`)
+		stream := generate(t, true, "text/event-stream", event1("message_start", `"message":{"model":"m","usage":`+usage+`}`)+hello+
+			event1("message_delta", `"delta":{"stop_reason":"end_turn"},"usage":`+usage)+stop)
+		for form, a := range map[string]llmtest.Answer{"whole": whole, "stream": stream} {
+			if a.Err != nil || a.Text != "Hello" {
+				t.Errorf("usage %s, %s: text %q, %v", usage, form, a.Text, a.Err)
+				continue
+			}
+			if got := a.Finished.Usage; (got == nil) != (want == nil) || got != nil && *got != *want {
+				t.Errorf("usage %s, %s is %+v, want %+v", usage, form, got, want)
+			}
+		}
+	}
+}
+
 func TestStreamsThatFail(t *testing.T) {
 	problem := func(kind string) string { return event1("error", `"error":{"type":"`+kind+`","message":"x"}`) }
 	for _, tc := range []struct {

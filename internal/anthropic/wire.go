@@ -83,9 +83,18 @@ func (u *usage) with(later *usage) *usage {
 	return &all
 }
 
-// tokens counts as llm.Usage does: what was read from the cache or written to it is input, too.
+// UnmarshalJSON never fails: what is no object, and what is none in it, is passed over, so that it does not spoil an answer.
+func (u *usage) UnmarshalJSON(b []byte) error {
+	type plain usage
+	// The text is well-formed, so what fails is of another type, and the rest is read all the same.
+	_ = json.Unmarshal(b, (*plain)(u))
+	return nil
+}
+
+// tokens counts as llm.Usage does: what was read from the cache or written to it is input, too. It is nil where nothing was
+// counted.
 func (u *usage) tokens() *llm.Usage {
-	if u == nil {
+	if u == nil || *u == (usage{}) {
 		return nil
 	}
 	n := func(c *upstream.Count) int64 {

@@ -64,6 +64,19 @@ func TestAModelWithoutAPriceHasNoCost(t *testing.T) {
 	}
 }
 
+func TestATotalIsNoLessThanWhatItIsTheTotalOf(t *testing.T) {
+	for _, test := range []struct{ total, want int64 }{{0, 12}, {3, 12}, {-1, 12}, {12, 12}, {15, 15}} {
+		w := newWorld(t, func(_ context.Context, yield func(llm.Event, error) bool) {
+			if yield(llm.Started{HTTPStatus: 200}, nil) && yield(llm.TextDelta{Text: "x"}, nil) {
+				yield(llm.Finished{FinishReason: "stop", Usage: &llm.Usage{InputTokens: 5, OutputTokens: 7, TotalTokens: test.total}}, nil)
+			}
+		})
+		if r := w.mustAsk(w.conversation(chat.Conversation{}), "hi"); r.Usage.TotalTokens != test.want {
+			t.Errorf("a total of %d became %d, want %d", test.total, r.Usage.TotalTokens, test.want)
+		}
+	}
+}
+
 func TestUsageThatAProviderLeavesOutIsEstimated(t *testing.T) {
 	w := newWorld(t, says("first"), silent("three ", "words ", "here"))
 	w.catalog["small"] = priced

@@ -161,7 +161,7 @@ func asLLMError(err error) *llm.Error {
 	return &llm.Error{Fault: fault.Of(err)}
 }
 
-// clamp keeps a hostile provider's numbers within what can be added up.
+// clamp keeps a hostile provider's numbers within what can be added up, and the total no less than its parts.
 func clamp(u *llm.Usage) {
 	if u == nil {
 		return
@@ -169,9 +169,8 @@ func clamp(u *llm.Usage) {
 	for _, n := range []*int64{&u.InputTokens, &u.OutputTokens, &u.TotalTokens, &u.CachedTokens, &u.ReasoningTokens} {
 		*n = min(max(*n, 0), maxTokens)
 	}
-	if u.TotalTokens == 0 {
-		u.TotalTokens = u.InputTokens + u.OutputTokens
-	}
+	// Some count more than both; none can have counted less.
+	u.TotalTokens = max(u.TotalTokens, u.InputTokens+u.OutputTokens)
 }
 
 // mayRetry decides whether another attempt at the same model is made, and waits until it is due. tries counts those made.

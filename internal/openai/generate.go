@@ -66,8 +66,8 @@ func (a *answer) chunk(event, data []byte) *llm.Error {
 	w := &a.heard
 	err := w.decode(data)
 	if a.finish != "" {
-		if err == nil && w.Usage != nil {
-			a.usage = w.Usage.tokens()
+		if err == nil {
+			a.count(w)
 		}
 		return nil
 	}
@@ -80,14 +80,18 @@ func (a *answer) chunk(event, data []byte) *llm.Error {
 	return a.piece(w, data)
 }
 
+// count takes what a chunk says of the usage. Some servers count along; the last count stands.
+func (a *answer) count(w *completion) {
+	if u := w.Usage.tokens(); u != nil {
+		a.usage = u
+	}
+}
+
 func (a *answer) piece(w *completion, data []byte) *llm.Error {
 	if a.model == "" {
 		a.model = w.Model
 	}
-	if w.Usage != nil {
-		// Some servers count along; the last count stands.
-		a.usage = w.Usage.tokens()
-	}
+	a.count(w)
 	c := w.first()
 	if c == nil {
 		return nil

@@ -75,6 +75,9 @@ func TestStreamsOfManyServers(t *testing.T) {
 		{name: "content in parts", stream: delta(`{"content":[{"type":"text","text":"Hel"},{"type":"thinking"},{"type":"text","text":"lo"}]}`, "stop") + done, text: "Hello"},
 		{name: "reasoning under both its names", stream: hello + delta(`{"reasoning_content":"a","reasoning":"a"}`, "null") + delta(`{"reasoning":"b"}`, "null") + stop + done, text: "Hello", reasoning: "ab"},
 		{name: "usage that is none", stream: hello + stop + `data: {"choices":[],"usage":{"prompt_tokens":-1,"completion_tokens":"x","total_tokens":1e300,"prompt_tokens_details":null}}` + "\n\n" + done, text: "Hello", usage: &llm.Usage{TotalTokens: 1 << 40}},
+		{name: "usage that is no object, behind the finish reason", stream: hello + stop + `data: {"choices":[],"usage":"3 tokens"}` + "\n\n" + done, text: "Hello"},
+		{name: "usage that is no object, in every chunk", stream: strings.ReplaceAll(hello+stop, `"model":"m",`, `"model":"m","usage":0,`) + usage3 + done, text: "Hello", usage: three},
+		{name: "usage that counts nothing behind usage that does", stream: strings.ReplaceAll(hello, `"model":"m",`, `"model":"m","usage":{"prompt_tokens":1,"completion_tokens":2},`) + strings.ReplaceAll(stop, `"model":"m",`, `"model":"m","usage":{"prompt_tokens":0,"completion_tokens":0},`) + done, text: "Hello", usage: three},
 
 		{name: "a call at once", stream: tool(`{"index":0,"id":"c1","function":{"name":"f","arguments":"{}"}}`) + stop + done, calls: one("{}")},
 		{name: "a call without index", stream: tool(`{"id":"c1","function":{"name":"f","arguments":"{}"}}`) + stop + done, calls: one("{}")},
@@ -203,6 +206,26 @@ func TestAnAnswerIsReadAsWhatItIs(t *testing.T) {
 				t.Errorf("got %+v", a.Err)
 			}
 		})
+	}
+}
+
+func TestUsageThatIsNoneDoesNotSpoilAWholeAnswer(t *testing.T) {
+	three := llm.Usage{InputTokens: 1, OutputTokens: 2, TotalTokens: 3}
+	for usage, want := range map[string]*llm.Usage{
+		`null`: nil, `7`: nil, `"3 tokens"`: nil, `[]`: nil, `true`: nil, `{}`: nil, `{"prompt_tokens":{},"completion_tokens":0}`: nil,
+		`{"prompt_tokens":1,"completion_tokens":2,"total_tokens":[]}`:                                                   &three,
+		`{"prompt_tokens_details":7,"prompt_tokens":1,"completion_tokens_details":"none","completion_tokens":2}`:        &three,
+		`{"prompt_tokens_details":{"cached_tokens":{"of":1}},"prompt_tokens":1,"completion_tokens":2,"TOTAL_TOKENS":3}`: &three,
+	} {
+		body := `{"model":"m","choices":[{"message":{"content":"Hello"},"finish_reason":"stop"}],"usage":` + usage + `}`
+		a := generate(t, false, "application/json", strings.NewReader(body))
+		if a.Err != nil || a.Text != "Hello" {
+			t.Errorf("usage %s: text %q, %v", usage, a.Text, a.Err)
+			continue
+		}
+		if got := a.Finished.Usage; (got == nil) != (want == nil) || got != nil && *got != *want {
+			t.Errorf("usage %s is %+v, want %+v", usage, got, want)
+		}
 	}
 }
 

@@ -110,6 +110,7 @@ func (a *arguments) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// usage is what was used. It must not spoil an answer: what is no object, and what is none in it, is passed over.
 type usage struct {
 	Prompt        upstream.Count `json:"prompt_tokens"`
 	Completion    upstream.Count `json:"completion_tokens"`
@@ -122,8 +123,17 @@ type usage struct {
 	} `json:"completion_tokens_details"`
 }
 
+// UnmarshalJSON never fails.
+func (u *usage) UnmarshalJSON(b []byte) error {
+	type plain usage
+	// The text is well-formed, so what fails is of another type, and the rest is read all the same.
+	_ = json.Unmarshal(b, (*plain)(u))
+	return nil
+}
+
+// tokens is nil where nothing was counted: no prompt is empty.
 func (u *usage) tokens() *llm.Usage {
-	if u == nil {
+	if u == nil || *u == (usage{}) {
 		return nil
 	}
 	total := u.Total
