@@ -27,8 +27,8 @@ const (
 const (
 	// providerPatience is how long a provider has to list its models.
 	providerPatience = 10 * time.Second
-	// A disk with less room than this is full soon, or as good as full.
-	littleRoom, noRoom = 1 << 30, 64 << 20
+	// A disk with less room than so many times what the store needs is full soon.
+	littleRoom = 4
 )
 
 var errBroken = errors.New("something is broken")
@@ -166,17 +166,24 @@ func existing(dir string) string {
 }
 
 func checkDisk(dir string) finding {
+	free, needed, err := sqlite.Room(existing(dir))
+	return judgeDisk(free, needed, err)
+}
+
+// judgeDisk says what so many free bytes mean where the store takes no prompt below those that it needs.
+func judgeDisk(free, needed uint64, err error) finding {
 	const name = "disk"
-	free, err := freeSpace(existing(dir))
-	switch {
-	case err != nil:
+	if err != nil {
 		return finding{name, doubtful, fmt.Sprintf("the free room is not known: %v", err), ""}
-	case free < noRoom:
-		return finding{name, broken, bytesText(free) + " are free", "Make room. Without it no turn can be recorded, so none is made."}
-	case free < littleRoom:
-		return finding{name, doubtful, bytesText(free) + " are free", "Make room soon; `parley compact` gives back what was deleted."}
 	}
-	return finding{name, sound, bytesText(free) + " are free", ""}
+	detail := fmt.Sprintf("%s are free; below %s no prompt is taken", bytesText(int64(free)), bytesText(int64(needed))) //nolint:gosec // no disk overflows it
+	switch {
+	case free < needed:
+		return finding{name, broken, detail, "Make room. Without it the end of a turn might not be recorded, so none is begun."}
+	case free < littleRoom*needed:
+		return finding{name, doubtful, detail, "Make room soon; `parley compact` gives back what was deleted."}
+	}
+	return finding{name, sound, detail, ""}
 }
 
 // checkDatabase checks the files of the store; what there is to check depends on what was found before.

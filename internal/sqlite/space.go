@@ -48,6 +48,13 @@ func newSpace(path string, log *slog.Logger, measure func(dir string) (free, tot
 // low is how many free bytes are too few on a disk of this size.
 func low(total uint64) uint64 { return min(total/lowShare, maxLow) }
 
+// Room says how many bytes of the disk that a directory is on are free for this process, and below how many a store there takes
+// no prompt. A system that is not asked is errors.ErrUnsupported.
+func Room(dir string) (free, needed uint64, err error) {
+	free, total, err := diskSpace(dir)
+	return free, low(total), err
+}
+
 // room is why no prompt may begin, or nil.
 func (s *space) room() error {
 	free, total, err := s.measure(s.dir)
