@@ -5,9 +5,12 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/parley-llm/parley/api"
 	"github.com/parley-llm/parley/internal/audit"
 	"github.com/parley-llm/parley/internal/chat"
+	"github.com/parley-llm/parley/internal/fault"
 )
 
 const (
@@ -32,12 +35,30 @@ func (s *server) auditRoutes() {
 type listRecordsInput struct {
 	strict
 	PageQuery
-	Order          string    `query:"order" enum:"asc,desc" default:"desc" doc:"desc: newest first."`
-	ConversationID string    `query:"conversation_id" maxLength:"512" doc:"Only those of this conversation."`
-	ResponseID     string    `query:"response_id" maxLength:"512" doc:"Only those of this response."`
-	Kind           string    `query:"kind" maxLength:"64" doc:"Only those of this kind, such as llm.intent, llm.outcome, message.edited."`
-	From           time.Time `query:"from" doc:"Only those from this time on."`
-	To             time.Time `query:"to" doc:"Only those ahead of this time."`
+	Order          string `query:"order" enum:"asc,desc" default:"desc" doc:"desc: newest first."`
+	ConversationID string `query:"conversation_id" maxLength:"512" doc:"Only those of this conversation."`
+	ResponseID     string `query:"response_id" maxLength:"512" doc:"Only those of this response."`
+	Kind           string `query:"kind" maxLength:"64" doc:"Only those of this kind, such as llm.intent, llm.outcome, message.edited."`
+	TimeRange
+}
+
+// Resolve implements huma.Resolver.
+func (in *listRecordsInput) Resolve(ctx huma.Context) []error {
+	return append(in.strict.Resolve(ctx), in.TimeRange.faults()...)
+}
+
+// TimeRange is a span of time that records are asked from. It is exported because huma looks no deeper.
+type TimeRange struct {
+	From time.Time `query:"from" doc:"Only those from this time on."`
+	To   time.Time `query:"to" doc:"Only those ahead of this time."`
+}
+
+// faults takes a range in which no record can be for a mistake.
+func (r *TimeRange) faults() []error {
+	if r.From.IsZero() || r.To.IsZero() || r.From.Before(r.To) {
+		return nil
+	}
+	return details([]fault.Field{{Location: "query.from", Message: "must be ahead of to"}})
 }
 
 func (s *server) listRecords(ctx context.Context, in *listRecordsInput) (*answer, error) {

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -59,8 +60,8 @@ const laterQuery = "later-query"
 // deepObject is the style of a parameter that is an object, each of its fields a parameter name[field].
 const deepObject = "deepObject"
 
-// checkQuery finds what huma lets pass in a query: what cannot be parsed, parameters given twice or empty, and unknown ones. A
-// parameter of a later version is an error by itself.
+// checkQuery finds what huma lets pass in a query: what cannot be parsed, parameters given twice or empty, unknown ones, and text
+// that nothing stored can hold. A parameter of a later version is an error by itself.
 func checkQuery(op *huma.Operation, raw string) ([]fault.Field, error) {
 	if raw == "" {
 		return nil, nil
@@ -78,9 +79,10 @@ func checkQuery(op *huma.Operation, raw string) ([]fault.Field, error) {
 			switch {
 			case len(query[name]) > 1:
 				fields = addField(fields, fault.Field{Location: "query." + base, Message: "a key given more than once"})
-			case !strings.HasPrefix(name, base+"[") || !strings.HasSuffix(name, "]"):
+			case !strings.HasPrefix(name, base+"[") || !strings.HasSuffix(name, "]") || len(name) == len(base)+len("[]"):
 				fields = addField(fields, fault.Field{Location: "query." + base, Message: "expected " + base + "[key]=value"})
 			}
+			fields = checkText(fields, "query."+base, name, query[name][0])
 			continue
 		}
 		switch {
@@ -92,12 +94,27 @@ func checkQuery(op *huma.Operation, raw string) ([]fault.Field, error) {
 			fields = addField(fields, fault.Field{Location: "query." + name, Message: "given more than once"})
 		case query[name][0] == "" && !mayBeEmpty(known[name].Schema):
 			fields = addField(fields, fault.Field{Location: "query." + name, Message: "expected a value"})
+		default:
+			fields = checkText(fields, "query."+name, query[name][0])
 		}
 	}
 	if len(later) > 0 {
 		return nil, notSupported(later...)
 	}
 	return fields, nil
+}
+
+// checkText finds in the texts of a parameter what a body may not hold either.
+func checkText(fields []fault.Field, location string, texts ...string) []fault.Field {
+	for _, text := range texts {
+		if !utf8.ValidString(text) {
+			fields = addField(fields, fault.Field{Location: location, Message: badUTF8})
+		}
+		if strings.ContainsRune(text, 0) {
+			fields = addField(fields, fault.Field{Location: location, Message: hasNUL})
+		}
+	}
+	return fields
 }
 
 func queryParams(op *huma.Operation) map[string]*huma.Param {

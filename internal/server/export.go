@@ -6,13 +6,11 @@ import (
 	"net/http"
 	"reflect"
 	"strconv"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/parley-llm/parley/api"
 	"github.com/parley-llm/parley/internal/audit"
-	"github.com/parley-llm/parley/internal/fault"
 )
 
 // linesType is JSON, one value to a line.
@@ -40,17 +38,12 @@ func (s *server) exportRoute() {
 
 type exportInput struct {
 	strict
-	From time.Time `query:"from" doc:"Only those from this time on."`
-	To   time.Time `query:"to" doc:"Only those ahead of this time."`
+	TimeRange
 }
 
-// Resolve implements huma.Resolver: a range in which no record can be is taken for a mistake.
+// Resolve implements huma.Resolver.
 func (in *exportInput) Resolve(ctx huma.Context) []error {
-	errs := in.strict.Resolve(ctx)
-	if !in.From.IsZero() && !in.To.IsZero() && !in.From.Before(in.To) {
-		errs = append(errs, details([]fault.Field{{Location: "query.from", Message: "must be ahead of to"}})...)
-	}
-	return errs
+	return append(in.strict.Resolve(ctx), in.TimeRange.faults()...)
 }
 
 // written answers by itself.

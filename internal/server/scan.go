@@ -39,6 +39,12 @@ var (
 	errTooMany   = errors.New("too many values")
 )
 
+// What no text may be or have, in a body or in a query.
+const (
+	badUTF8 = "text is not valid UTF-8"
+	hasNUL  = "text has a NUL character"
+)
+
 // scan reads a JSON text once and lists what a decoder would let pass in silence: keys given twice, NUL, lone surrogates,
 // invalid UTF-8, numbers beyond any range. Text that is not JSON at all is errMalformed. At the first array, object or text
 // that holds more than it may it ends with errTooMany, and the list says where.
@@ -227,7 +233,7 @@ func (s *scanner) text() ([]byte, error) {
 		case c == '"':
 			s.pos++
 			if invalid {
-				s.report("text is not valid UTF-8")
+				s.report(badUTF8)
 			}
 			return s.plain(s.data[start:s.pos], escaped), nil
 		case c == '\\':
@@ -273,7 +279,7 @@ func (s *scanner) escape() error {
 	}
 	switch {
 	case r == 0:
-		s.report("text has a NUL character")
+		s.report(hasNUL)
 	case utf16.IsSurrogate(r):
 		low, ok := rune(0), false
 		if bytes.HasPrefix(s.data[s.pos:], []byte(`\u`)) {
