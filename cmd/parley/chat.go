@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -66,7 +67,9 @@ func runChat(cmd *cobra.Command, s *terminal.Session, question string) error {
 		out, _ := cmd.OutOrStdout().(*os.File)
 		return talk(ctx, s, terminal.NewEditor(in, out))
 	}
+	from := "the argument"
 	if question == "" {
+		from = "the standard input"
 		text, err := io.ReadAll(cmd.InOrStdin())
 		if err != nil {
 			return fmt.Errorf("reading the prompt: %w", err)
@@ -75,6 +78,10 @@ func runChat(cmd *cobra.Command, s *terminal.Session, question string) error {
 	}
 	if strings.TrimSpace(question) == "" {
 		return usageError{errors.New("there is no question: give one as an argument or on the standard input")}
+	}
+	// As JSON it would arrive as another text, or be refused after a conversation has been made for it.
+	if !utf8.ValidString(question) || strings.ContainsRune(question, 0) {
+		return usageError{fmt.Errorf("%s is no text in UTF-8, so nothing was sent", from)}
 	}
 	if err := s.Ask(ctx, question); err != nil {
 		return s.Explain(err)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -29,6 +30,17 @@ func TestChatGoesOnWhereItWas(t *testing.T) {
 	code := run(t.Context(), []string{"chat", "--url", n.url + "/", "--conversation", "last"}, nil, strings.NewReader("and now?\n"), &stdout, &stderr)
 	if code != exitOK || stdout.String() != "You said: \"and now?\"\n" || stderr.Len() > 0 {
 		t.Errorf("%d %q %s", code, &stdout, &stderr)
+	}
+	before := n.call(t, "GET", "/api/conversations", "").body
+	for _, text := range []string{"a\xff", "a\x00b", "\xff\n"} {
+		stdout.Reset()
+		stderr.Reset()
+		code = run(t.Context(), []string{"chat", "--url", n.url}, nil, strings.NewReader(text), &stdout, &stderr)
+		result{code, stdout.String(), stderr.String()}.expect(t, exitUsage, "the standard input is no text in UTF-8, so nothing was sent")
+		parleyHere(t, nil, "chat", "--url", n.url, text).expect(t, exitUsage, "the argument is no text in UTF-8")
+	}
+	if after := n.call(t, "GET", "/api/conversations", "").body; !bytes.Equal(after, before) {
+		t.Errorf("something was sent: %s", after)
 	}
 	parleyHere(t, nil, "chat", "--url", n.url, "--conversation", "conv_none", "x").expect(t, exitFailed, "conversation_not_found")
 	parleyHere(t, nil, "chat", "--url", n.url, "--model", "nope", "x").expect(t, exitFailed, `no model "nope"`, "--model")
@@ -135,6 +147,25 @@ func TestMigrateAndCompactNeedTheDatabaseAlone(t *testing.T) {
 	parleyHere(t, nil, "audit", "verify", "--data", data).expect(t, exitOK)
 	for _, args := range []string{"compact", "migrate", "migrate --dry-run"} {
 		parley(t, nil, strings.Fields(args)...).expect(t, exitFailed, "there is no database at /", "parley.db\n", "--data")
+	}
+}
+
+func TestTheDoctorCallsADiskFullWhereTheServerDoes(t *testing.T) {
+	const needed = 256 << 20
+	for _, tt := range []struct {
+		free   uint64
+		err    error
+		status string
+	}{
+		{needed - 1, nil, broken},
+		{needed, nil, doubtful},
+		{4*needed - 1, nil, doubtful},
+		{4 * needed, nil, sound},
+		{0, errors.ErrUnsupported, doubtful},
+	} {
+		if f := judgeDisk(tt.free, needed, tt.err); f.Status != tt.status || tt.err == nil && !strings.Contains(f.Detail, "below 256.0 MiB no prompt is taken") {
+			t.Errorf("%d bytes, %v: %+v", tt.free, tt.err, f)
+		}
 	}
 }
 
