@@ -38,7 +38,7 @@ var imports = map[string][]string{
 	"internal/breaker":   {"chat"},
 	"internal/tokens":    {},
 	"internal/sqlite":    {"chat", "llm", "audit", "search", "fault"},
-	"internal/server":    {"chat", "llm", "audit", "search", "fault", "sse", "api"},
+	"internal/server":    {"chat", "llm", "audit", "search", "fault", "sse", "rawjson", "api"},
 	"internal/config":    {},
 	"internal/llmtest":   {"llm", "sse", "fault"},
 	"internal/storetest": {"chat", "llm", "audit", "search", "fault"},

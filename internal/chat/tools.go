@@ -74,14 +74,14 @@ func (m *toolMatch) stored(history []Item, i int) {
 	switch {
 	case it.Type == llm.TypeFunctionCall:
 		m.goOn(history, it)
-		id := callID(it.Data)
+		id := CallID(it.Data)
 		if _, twice := m.open[id]; twice {
 			m.lone[i] = true
 			return
 		}
 		m.open[id] = i
 	case it.Type == llm.TypeFunctionCallOutput:
-		if id := callID(it.Data); !m.answer(id) {
+		if id := CallID(it.Data); !m.answer(id) {
 			m.lone[i] = true
 		}
 	case it.Type == llm.TypeMessage && it.Role == llm.Tool:
@@ -105,9 +105,9 @@ func (m *toolMatch) goOn(history []Item, it *Item) {
 func (m *toolMatch) sent(it *Item) bool {
 	switch {
 	case it.Type == llm.TypeFunctionCall:
-		m.open[callID(it.Data)] = -1
+		m.open[CallID(it.Data)] = -1
 	case it.Type == llm.TypeFunctionCallOutput:
-		return m.answer(callID(it.Data))
+		return m.answer(CallID(it.Data))
 	case it.Type == llm.TypeMessage && it.Role == llm.Tool:
 		return false
 	}
@@ -121,7 +121,8 @@ func (m *toolMatch) answer(id string) bool {
 	return waits
 }
 
-func callID(data json.RawMessage) string {
+// CallID is the id by which a function call and its output know each other, given the Data of either.
+func CallID(data json.RawMessage) string {
 	var call struct {
 		CallID string `json:"call_id"`
 	}

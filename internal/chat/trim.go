@@ -208,16 +208,16 @@ type outputs struct{ calls, open map[string]bool }
 
 func (o *outputs) know(it *Item) {
 	if it.Type == llm.TypeFunctionCall {
-		o.calls[callID(it.Data)] = true
+		o.calls[CallID(it.Data)] = true
 	}
 }
 
 func (o *outputs) add(it *Item) {
 	switch it.Type {
 	case llm.TypeFunctionCall:
-		delete(o.open, callID(it.Data))
+		delete(o.open, CallID(it.Data))
 	case llm.TypeFunctionCallOutput:
-		if id := callID(it.Data); o.calls[id] {
+		if id := CallID(it.Data); o.calls[id] {
 			o.open[id] = true
 		}
 	}

@@ -52,6 +52,23 @@ func TestScannerDoesNotFollowForEver(t *testing.T) {
 	}
 }
 
+func TestStringsAreWrittenPlainly(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                        `""`,
+		"plain <b>&</b> é 😀":      `"plain <b>&</b> é 😀"`,
+		"\"\\/":                   `"\"\\/"`,
+		"\n\r\t\x00\x1f\x7f":      `"\n\r\t\u0000\u001f` + "\x7f" + `"`,
+		"a\u2028b\u2029c":         `"a\u2028b\u2029c"`,
+		"\xffa\xc3":               `"\ufffda\ufffd"`,
+		"\ufffd is itself":        "\"\ufffd is itself\"",
+		"end with a control \x01": `"end with a control \u0001"`,
+	} {
+		if got := string(AppendString(nil, in)); got != want {
+			t.Errorf("%q: %s, want %s", in, got, want)
+		}
+	}
+}
+
 func FuzzStringsComeBack(f *testing.F) {
 	f.Add("a\"\\\n\x00\x1f\u2028é😀\xff\xed\xa0\x80<&>")
 	f.Fuzz(func(t *testing.T, s string) {
@@ -60,6 +77,9 @@ func FuzzStringsComeBack(f *testing.F) {
 		// Converting to runes and back replaces every byte that is not UTF-8 as the encoder does.
 		if err := json.Unmarshal(quoted, &got); err != nil || got != string([]rune(s)) {
 			t.Fatalf("%q became %s: %v", s, quoted, err)
+		}
+		if strings.ContainsAny(string(quoted), "\n\r\u2028\u2029") {
+			t.Fatalf("%q breaks a line", quoted)
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/parley-llm/parley/api"
 	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/llm"
+	"github.com/parley-llm/parley/internal/rawjson"
 )
 
 // This file turns what the core returns into the native wire form; the types of package api say what that is, and a test
@@ -98,7 +99,7 @@ func (o *object) texts(name string, texts []string) {
 		if i > 0 {
 			*o = append(*o, ',')
 		}
-		*o = appendString(*o, t)
+		*o = rawjson.AppendString(*o, t)
 	}
 	*o = append(*o, ']')
 }

@@ -7,7 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
-	"unicode/utf8"
+
+	"github.com/parley-llm/parley/internal/rawjson"
 )
 
 // timeFormat is RFC 3339 in UTC with milliseconds, always.
@@ -32,7 +33,7 @@ func (o *object) key(name string) {
 
 func (o *object) str(name, value string) {
 	o.key(name)
-	*o = appendString(*o, value)
+	*o = rawjson.AppendString(*o, value)
 }
 
 // strOrNull writes an empty string as null.
@@ -121,64 +122,12 @@ func (o *object) strings(name string, m map[string]string) {
 			if n := len(*o); (*o)[n-1] != '{' {
 				*o = append(*o, ',')
 			}
-			*o = appendString(*o, k)
+			*o = rawjson.AppendString(*o, k)
 			*o = append(*o, ':')
-			*o = appendString(*o, m[k])
+			*o = rawjson.AppendString(*o, m[k])
 		}
 	}
 	o.close()
-}
-
-const hexDigits = "0123456789abcdef"
-
-// appendString appends a text as a JSON string. Control characters and the line separators U+2028 and U+2029 are escaped;
-// what is not UTF-8 becomes U+FFFD.
-func appendString(dst []byte, s string) []byte {
-	dst = append(dst, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= ' ' && c < utf8.RuneSelf {
-			if c != '"' && c != '\\' {
-				i++
-				continue
-			}
-			dst = append(dst, s[start:i]...)
-			dst = append(dst, '\\', c)
-			i++
-			start = i
-			continue
-		}
-		if c < ' ' {
-			dst = append(dst, s[start:i]...)
-			dst = appendControl(dst, c)
-			i++
-			start = i
-			continue
-		}
-		r, size := utf8.DecodeRuneInString(s[i:])
-		if r == utf8.RuneError && size == 1 || r == '\u2028' || r == '\u2029' {
-			dst = append(dst, s[start:i]...)
-			dst = append(dst, '\\', 'u', hexDigits[r>>12&0xf], hexDigits[r>>8&0xf], hexDigits[r>>4&0xf], hexDigits[r&0xf])
-			start = i + size
-		}
-		i += size
-	}
-	dst = append(dst, s[start:]...)
-	return append(dst, '"')
-}
-
-func appendControl(dst []byte, c byte) []byte {
-	switch c {
-	case '\n':
-		return append(dst, '\\', 'n')
-	case '\r':
-		return append(dst, '\\', 'r')
-	case '\t':
-		return append(dst, '\\', 't')
-	default:
-		return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xf])
-	}
 }
 
 // unquote decodes a JSON string that is known to be valid.

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"slices"
 
 	"github.com/parley-llm/parley/internal/chat"
@@ -190,18 +189,9 @@ type calls []string
 func (c *calls) add(it *chat.Item) {
 	switch it.Type {
 	case llm.TypeFunctionCallOutput:
-		*c = append(*c, callID(it.Data))
+		*c = append(*c, chat.CallID(it.Data))
 	case llm.TypeFunctionCall:
-		id := callID(it.Data)
+		id := chat.CallID(it.Data)
 		*c = slices.DeleteFunc(*c, func(open string) bool { return open == id })
 	}
-}
-
-func callID(data json.RawMessage) string {
-	var call struct {
-		CallID string `json:"call_id"`
-	}
-	// Data was validated when it came in; one without the field counts as the call "".
-	_ = json.Unmarshal(data, &call)
-	return call.CallID
 }
