@@ -67,6 +67,20 @@ type Model struct {
 	Provider  string     `json:"provider" doc:"The configured provider that offers it."`
 	OwnedBy   *string    `json:"owned_by"`
 	CreatedAt *time.Time `json:"created_at"`
+	// What the operator says of it, else its provider, else a table in the server.
+	ContextWindow   *int64   `json:"context_window" doc:"How many tokens fit, input and output together; null where it is not known." example:"128000"`
+	MaxOutputTokens *int64   `json:"max_output_tokens" doc:"How many tokens the longest usual answer takes, for which room is kept; null where it is not known." example:"16384"`
+	Pricing         *Pricing `json:"pricing" doc:"What it costs; null where it is not known, zeros where it is free."`
+}
+
+// Pricing is what a model costs, in the currency for a million tokens.
+type Pricing struct {
+	Input        float64 `json:"input" example:"0.15"`
+	CachedInput  float64 `json:"cached_input" doc:"Input that the provider read from its cache." example:"0.075"`
+	CacheWrite   float64 `json:"cache_write" doc:"Input that the provider wrote to its cache." example:"0.15"`
+	Output       float64 `json:"output" example:"0.6"`
+	Currency     string  `json:"currency" doc:"Always USD." example:"USD"`
+	PriceVersion string  `json:"price_version" doc:"The list of prices that they are from." example:"catwalk-0.52.1"`
 }
 
 // ModelList is all models at once: it has no further pages.

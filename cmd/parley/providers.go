@@ -45,7 +45,7 @@ func newCatalog(cfg *config.Config) *catalog.Catalog {
 				o.Model = m.Model
 			}
 			if m.Prices != nil {
-				o.Prices = &llm.Prices{Input: m.Prices.Input, CachedInput: m.Prices.CachedInput, Output: m.Prices.Output}
+				o.Prices = &llm.Prices{Input: m.Prices.Input, CachedInput: m.Prices.CachedInput, CacheWrite: m.Prices.CacheWrite, Output: m.Prices.Output}
 			}
 			overrides = append(overrides, o)
 		}

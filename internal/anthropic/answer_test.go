@@ -53,7 +53,7 @@ func generate(t testing.TB, stream bool, contentType, body string) llmtest.Answe
 }
 
 func TestStreams(t *testing.T) {
-	usage := &llm.Usage{InputTokens: 10, OutputTokens: 4, TotalTokens: 14, CachedTokens: 2}
+	usage := &llm.Usage{InputTokens: 10, OutputTokens: 4, TotalTokens: 14, CachedTokens: 2, CacheWriteTokens: 3}
 	for _, tc := range []struct {
 		name, stream, text, reasoning, finish string
 		calls                                 []llmtest.Call

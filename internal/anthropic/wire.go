@@ -105,11 +105,12 @@ func (u *usage) tokens() *llm.Usage {
 	}
 	input := n(u.Input) + n(u.CacheCreation) + n(u.CacheRead)
 	return &llm.Usage{
-		InputTokens:     input,
-		OutputTokens:    n(u.Output),
-		TotalTokens:     input + n(u.Output),
-		CachedTokens:    n(u.CacheRead),
-		ReasoningTokens: n(u.Details.Thinking),
+		InputTokens:      input,
+		OutputTokens:     n(u.Output),
+		TotalTokens:      input + n(u.Output),
+		CachedTokens:     n(u.CacheRead),
+		ReasoningTokens:  n(u.Details.Thinking),
+		CacheWriteTokens: n(u.CacheCreation),
 	}
 }
 

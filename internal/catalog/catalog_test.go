@@ -16,7 +16,7 @@ var (
 )
 
 func TestWhatTheTableKnows(t *testing.T) {
-	mini := &llm.Prices{Version: listVersion, Input: 150_000, CachedInput: 75_000, Output: 600_000}
+	mini := &llm.Prices{Version: listVersion, Input: 150_000, CachedInput: 75_000, CacheWrite: 150_000, Output: 600_000}
 	for _, c := range []struct {
 		sentence string
 		endpoint llm.Endpoint
@@ -30,8 +30,8 @@ func TestWhatTheTableKnows(t *testing.T) {
 		{"at a known host only that one's prices", llm.Endpoint{Name: "openai", Host: "openrouter.ai:443"}, "gpt-4o-mini", 128_000, nil},
 		{"a host by what it ends with", llm.Endpoint{Name: "work", Host: "us.openai.azure.com"}, "gpt-4o-mini", 128_000, mini},
 		{"a snapshot has the limits of its model and no price", openAI, "gpt-4o-mini-2024-07-18", 128_000, nil},
-		{"a model without a date is its newest snapshot", anthropic, "claude-sonnet-4-5", 200_000, &llm.Prices{Version: listVersion, Input: 3_000_000, CachedInput: 300_000, Output: 15_000_000}},
-		{"where cached input has no price it costs as any", openAI, "gpt-5.5-pro", 1_050_000, &llm.Prices{Version: listVersion, Input: 30_000_000, CachedInput: 30_000_000, Output: 180_000_000}},
+		{"a model without a date is its newest snapshot", anthropic, "claude-sonnet-4-5", 200_000, &llm.Prices{Version: listVersion, Input: 3_000_000, CachedInput: 300_000, CacheWrite: 3_750_000, Output: 15_000_000}},
+		{"where cached input has no price it costs as any", openAI, "gpt-5.5-pro", 1_050_000, &llm.Prices{Version: listVersion, Input: 30_000_000, CachedInput: 30_000_000, CacheWrite: 30_000_000, Output: 180_000_000}},
 		{"a model that others offer has limits and no price", local, "gpt-3.5-turbo", 16_384, nil},
 		{"a model that nobody knows", local, "my-own-model", 0, nil},
 		{"a model that is sold by subscription has no price", llm.Endpoint{Name: "copilot", Host: "api.githubcopilot.com"}, "gpt-4o-mini", 128_000, nil},

@@ -62,7 +62,7 @@ func parse(text string) (*table, error) {
 			p = &provider{name: fields[1], host: fields[2], models: map[string]llm.ModelInfo{}, newest: map[string]string{}}
 			t.providers = append(t.providers, p)
 			t.byName[p.name] = append(t.byName[p.name], p)
-		case p != nil && len(fields) == 6:
+		case p != nil && len(fields) == 7:
 			info, err := parseModel(fields[1:], version)
 			if err != nil {
 				return nil, fmt.Errorf("models.tsv, line %d: %w", line, err)
@@ -91,9 +91,9 @@ func (p *provider) add(id string, info llm.ModelInfo) {
 	}
 }
 
-// parseModel reads window, longest output, and the prices of input, cached input and output; - where unknown.
+// parseModel reads window, longest output, and the prices of input, cached input, input that is written to a cache, and output; - where unknown.
 func parseModel(fields []string, version string) (llm.ModelInfo, error) {
-	var n [5]int64
+	var n [6]int64
 	for i, f := range fields {
 		if f == "-" {
 			continue
@@ -105,9 +105,12 @@ func parseModel(fields []string, version string) (llm.ModelInfo, error) {
 	}
 	info := llm.ModelInfo{ContextWindow: n[0], MaxOutput: n[1]}
 	if fields[2] != "-" {
-		info.Prices = &llm.Prices{Version: version, Input: n[2], CachedInput: n[3], Output: n[4]}
+		info.Prices = &llm.Prices{Version: version, Input: n[2], CachedInput: n[3], CacheWrite: n[4], Output: n[5]}
 		if fields[3] == "-" {
 			info.Prices.CachedInput = n[2]
+		}
+		if fields[4] == "-" {
+			info.Prices.CacheWrite = n[2]
 		}
 	}
 	return info, nil

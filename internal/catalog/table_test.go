@@ -17,7 +17,7 @@ func TestEveryRowOfTheTableIsSensible(t *testing.T) {
 			if id == "" || m.ContextWindow < 0 || m.ContextWindow > 1<<31 || m.MaxOutput > 1<<31 {
 				t.Errorf("%s, %s: %+v", p.name, id, m)
 			}
-			if m.Prices != nil && (m.Prices.Version == "" || m.Prices.CachedInput > m.Prices.Input || m.Prices.Output > 1e10) {
+			if m.Prices != nil && (m.Prices.Version == "" || m.Prices.CachedInput > m.Prices.Input || m.Prices.CacheWrite < m.Prices.Input || m.Prices.CacheWrite > 2*m.Prices.Input || m.Prices.Output > 1e10) {
 				t.Errorf("%s, %s: %+v", p.name, id, m.Prices)
 			}
 		}
@@ -30,10 +30,10 @@ func TestEveryRowOfTheTableIsSensible(t *testing.T) {
 func TestATableThatIsDamagedIsRefused(t *testing.T) {
 	const start = "version\tv1\nprovider\tone\texample.com\n"
 	for _, text := range []string{
-		"model\t1\t2\t3\t4\t5\n", // of no provider
-		start + "model\t1\t2\t3\t4\n",
-		start + "model\t1\t2\t3\t4\tmany\n",
-		start + "model\t-1\t2\t3\t4\t5\n",
+		"model\t1\t2\t3\t4\t5\t6\n", // of no provider
+		start + "model\t1\t2\t3\t4\t5\n",
+		start + "model\t1\t2\t3\t4\t5\tmany\n",
+		start + "model\t-1\t2\t3\t4\t5\t6\n",
 	} {
 		if _, err := parse(text); err == nil {
 			t.Errorf("%q was taken", text)

@@ -166,7 +166,7 @@ func clamp(u *llm.Usage) {
 	if u == nil {
 		return
 	}
-	for _, n := range []*int64{&u.InputTokens, &u.OutputTokens, &u.TotalTokens, &u.CachedTokens, &u.ReasoningTokens} {
+	for _, n := range []*int64{&u.InputTokens, &u.OutputTokens, &u.TotalTokens, &u.CachedTokens, &u.ReasoningTokens, &u.CacheWriteTokens} {
 		*n = min(max(*n, 0), maxTokens)
 	}
 	// Some count more than both; none can have counted less.

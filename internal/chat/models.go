@@ -12,6 +12,8 @@ import (
 type Model struct {
 	llm.Model
 	Provider string
+	// Info is what is known of it, from whomever; its ContextWindow is the one that counts.
+	Info llm.ModelInfo
 }
 
 // Unavailable is a provider that could not say what it offers.
@@ -40,8 +42,12 @@ func (s *Service) Models(ctx context.Context) ([]Model, []Unavailable) {
 			continue
 		}
 		for _, m := range answers[i].models {
+			if s.Catalog != nil && m.ContextWindow > 0 {
+				s.Catalog.Learn(e, m.ID, m.ContextWindow)
+			}
+			info := s.modelInfo(e, m.ID)
 			m.ID = s.Router.ID(e.Name, m.ID)
-			models = append(models, Model{Model: m, Provider: e.Name})
+			models = append(models, Model{Model: m, Provider: e.Name, Info: info})
 		}
 	}
 	return models, unavailable

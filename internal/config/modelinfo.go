@@ -12,7 +12,7 @@ type ModelInfo struct {
 }
 
 // Prices are in millionths of a US dollar for a million tokens.
-type Prices struct{ Input, CachedInput, Output int64 }
+type Prices struct{ Input, CachedInput, CacheWrite, Output int64 }
 
 // modelInfo reads the members of "model_info", each named by its model.
 func (f *providersFile) modelInfo(at string, p *Provider) error {
@@ -22,7 +22,7 @@ func (f *providersFile) modelInfo(at string, p *Provider) error {
 			"context_window":    func(at string) error { return f.tokens(at, &m.ContextWindow) },
 			"max_output_tokens": func(at string) error { return f.tokens(at, &m.MaxOutput) },
 			"prices": func(at string) error {
-				m.Prices = &Prices{CachedInput: -1}
+				m.Prices = &Prices{CachedInput: -1, CacheWrite: -1}
 				return f.prices(at, m.Prices)
 			},
 		})
@@ -40,7 +40,8 @@ func (f *providersFile) tokens(at string, into *int64) error {
 	return err
 }
 
-// prices reads them in dollars for a million tokens. Cached input costs what other input does if nothing is said of it.
+// prices reads them in dollars for a million tokens. Input that is read from a cache, or written to one, costs what other input does
+// if nothing is said of it.
 func (f *providersFile) prices(at string, p *Prices) error {
 	price := func(into *int64) func(at string) error {
 		return func(at string) error {
@@ -55,10 +56,12 @@ func (f *providersFile) prices(at string, p *Prices) error {
 		}
 	}
 	err := f.object(at, map[string]func(at string) error{
-		"input": price(&p.Input), "cached_input": price(&p.CachedInput), "output": price(&p.Output),
+		"input": price(&p.Input), "cached_input": price(&p.CachedInput), "cache_write": price(&p.CacheWrite), "output": price(&p.Output),
 	})
-	if p.CachedInput < 0 {
-		p.CachedInput = p.Input
+	for _, other := range []*int64{&p.CachedInput, &p.CacheWrite} {
+		if *other < 0 {
+			*other = p.Input
+		}
 	}
 	return err
 }

@@ -11,16 +11,16 @@ func TestAFileOfProvidersSaysWhatModelsHoldAndCost(t *testing.T) {
 		"*": {"context_window": 8192},
 		"Qwen/Qwen2.5-7B": {"context_window": 32768, "max_output_tokens": 4096, "prices": {"input": 0.1, "output": 0.25}},
 		"free": {"prices": {}},
-		"cached": {"prices": {"input": 1, "cached_input": 0.5, "output": 2}}
+		"cached": {"prices": {"input": 1, "cached_input": 0.5, "cache_write": 1.25, "output": 2}}
 	}}]}`), nil)
 	if len(f.problems) > 0 {
 		t.Fatal(f.problems)
 	}
 	want := []ModelInfo{
 		{Model: "*", ContextWindow: 8192},
-		{Model: "Qwen/Qwen2.5-7B", ContextWindow: 32768, MaxOutput: 4096, Prices: &Prices{Input: 100_000, CachedInput: 100_000, Output: 250_000}},
+		{Model: "Qwen/Qwen2.5-7B", ContextWindow: 32768, MaxOutput: 4096, Prices: &Prices{Input: 100_000, CachedInput: 100_000, CacheWrite: 100_000, Output: 250_000}},
 		{Model: "free", Prices: &Prices{}},
-		{Model: "cached", Prices: &Prices{Input: 1_000_000, CachedInput: 500_000, Output: 2_000_000}},
+		{Model: "cached", Prices: &Prices{Input: 1_000_000, CachedInput: 500_000, CacheWrite: 1_250_000, Output: 2_000_000}},
 	}
 	if got := f.list[0].ModelInfo; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)

@@ -78,13 +78,16 @@ type Call struct {
 	Body   []byte
 }
 
-// Usage counts tokens as the provider reported them. Cached tokens are among the input, reasoning tokens among the output.
+// Usage counts tokens as the provider reported them. Cached tokens, and those that it wrote to its cache, are among the input,
+// reasoning tokens among the output.
 type Usage struct {
 	InputTokens     int64 `json:"input_tokens"`
 	OutputTokens    int64 `json:"output_tokens"`
 	TotalTokens     int64 `json:"total_tokens"`
 	CachedTokens    int64 `json:"cached_tokens,omitempty"`
 	ReasoningTokens int64 `json:"reasoning_tokens,omitempty"`
+	// CacheWriteTokens serve to reckon the cost, and are not kept.
+	CacheWriteTokens int64 `json:"-"`
 }
 
 // Model is one model that a provider offers. Created and ContextWindow are zero where unknown.

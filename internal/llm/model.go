@@ -19,7 +19,9 @@ type Prices struct {
 	Input   int64
 	// CachedInput is the price of input that the provider had in its cache; where it has none of its own, that of Input.
 	CachedInput int64
-	Output      int64
+	// CacheWrite is the price of input that the provider wrote to its cache; where it has none of its own, that of Input.
+	CacheWrite int64
+	Output     int64
 }
 
 const perMillion = 1_000_000
@@ -30,9 +32,10 @@ const maxMicros = 1 << 46
 // Micros is what usage costs, in millionths of a US dollar, rounded to the nearest.
 func (p *Prices) Micros(u *Usage) int64 {
 	cached := min(u.CachedTokens, u.InputTokens)
+	written := min(u.CacheWriteTokens, u.InputTokens-cached)
 	var high, low uint64
 	for _, part := range [...]struct{ tokens, price int64 }{
-		{u.InputTokens - cached, p.Input}, {cached, p.CachedInput}, {u.OutputTokens, p.Output},
+		{u.InputTokens - cached - written, p.Input}, {cached, p.CachedInput}, {written, p.CacheWrite}, {u.OutputTokens, p.Output},
 	} {
 		h, l := bits.Mul64(uint64(max(part.tokens, 0)), uint64(max(part.price, 0)))
 		var carry uint64

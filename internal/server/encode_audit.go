@@ -134,6 +134,21 @@ func appendModel(dst []byte, m *chat.Model) []byte {
 	o.str("provider", m.Provider)
 	o.strOrNull("owned_by", m.OwnedBy)
 	o.time("created_at", m.Created)
+	o.intOrNull("context_window", m.Info.ContextWindow)
+	o.intOrNull("max_output_tokens", m.Info.MaxOutput)
+	if p := m.Info.Prices; p != nil {
+		o.key("pricing")
+		o.open()
+		o.dollars("input", p.Input)
+		o.dollars("cached_input", p.CachedInput)
+		o.dollars("cache_write", p.CacheWrite)
+		o.dollars("output", p.Output)
+		o.str("currency", chat.Currency)
+		o.str("price_version", p.Version)
+		o.close()
+	} else {
+		o.null("pricing")
+	}
 	o.close()
 	return o
 }

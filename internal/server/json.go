@@ -64,6 +64,21 @@ func (o *object) intIf(name string, value int64) {
 	}
 }
 
+// intOrNull writes a zero as null.
+func (o *object) intOrNull(name string, value int64) {
+	if value == 0 {
+		o.null(name)
+		return
+	}
+	o.int(name, value)
+}
+
+// dollars writes millionths of a dollar as dollars, to the last of them.
+func (o *object) dollars(name string, micros int64) {
+	o.key(name)
+	*o = strconv.AppendFloat(*o, float64(micros)/1e6, 'f', -1, 64)
+}
+
 // intPtrIf leaves a nil out.
 func (o *object) intPtrIf(name string, value *int64) {
 	if value != nil {

@@ -22,7 +22,7 @@ const (
 func (s *server) operationRoutes() {
 	register(s, route{
 		method: http.MethodGet, path: "/api/models", id: "listModels", tag: tagModels,
-		summary: "List models", description: "What every configured provider offers. A provider that cannot be asked is named, and the others' models stand.",
+		summary: "List models", description: "What every configured provider offers, with what is known of its context and its prices. A provider that cannot be asked is named, and the others' models stand.",
 		status: http.StatusOK, reply: api.ModelList{},
 	}, s.listModels)
 	register(s, route{

@@ -77,6 +77,7 @@ func (s *server) finishSchemas() {
 		"ReplaceConversation": {"params"},
 		"ConversationPatch":   {"params"},
 		"Message":             {"usage"},
+		"Model":               {"pricing"},
 		"Response":            {"usage", "cost", "truncated", "error"},
 	} {
 		for _, field := range fields {

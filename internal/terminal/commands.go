@@ -243,7 +243,7 @@ func (s *Session) models(ctx context.Context) error {
 		if m.ID == current {
 			mark = "*"
 		}
-		s.note("%s %s", mark, safe(m.ID))
+		s.note("%s %s%s", mark, safe(m.ID), known(&m))
 	}
 	for _, u := range list.Unavailable {
 		s.note("  %s cannot be asked: %s", safe(u.Provider), safe(u.Code))
@@ -252,6 +252,30 @@ func (s *Session) models(ctx context.Context) error {
 		s.note("The server's default is in force.")
 	}
 	return nil
+}
+
+// known is what is known of a model, behind its name.
+func known(m *api.Model) string {
+	var parts []string
+	if n := m.ContextWindow; n != nil {
+		parts = append(parts, thousands(*n)+" tokens")
+	}
+	if p := m.Pricing; p != nil {
+		parts = append(parts, fmt.Sprintf("$%g in, $%g out for a million", p.Input, p.Output))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "  (" + strings.Join(parts, "; ") + ")"
+}
+
+// thousands writes a number with commas.
+func thousands(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	for at := len(text) - 3; at > 0; at -= 3 {
+		text = text[:at] + "," + text[at:]
+	}
+	return text
 }
 
 func (s *Session) cmdTitle(ctx context.Context, title string) error {

@@ -271,7 +271,7 @@ func TestLinesAndCommands(t *testing.T) {
 		"GET /api/conversations/conv_2/messages?limit=100&order=desc": {`{"data":[{"id":"msg_2","seq":2,"role":"assistant","content":"hi"},{"id":"msg_1","seq":1,"role":"user","content":"hello"}]}`},
 		"POST /api/conversations/conv_2/fork":                         {`{"id":"conv_1","message_count":1}`},
 		"PATCH /api/conversations/conv_1":                             {`{"id":"conv_1","title":"new","model":"m"}`},
-		"GET /api/models":                                             {`{"data":[{"id":"m"},{"id":"n"}],"unavailable":[{"provider":"p","code":"upstream_auth"}]}`},
+		"GET /api/models":                                             {`{"data":[{"id":"m"},{"id":"n","context_window":1048576,"pricing":{"input":0.15,"output":3}},{"id":"o","context_window":999}],"unavailable":[{"provider":"p","code":"upstream_auth"}]}`},
 	})
 	session, _, notes := s.session()
 	lines := typed{
@@ -285,7 +285,7 @@ func TestLinesAndCommands(t *testing.T) {
 		"there is no command /nonsense", "no conversation is open", "which one?", "/list has no such number", "None.", "     the two words\n",
 		"  1  B                                                    3 messages  3 min ago\n", "  2  (no title)                                           0 messages  10 h ago\n",
 		"There are more", "B (conv_2)\n   1  user       hello there\n   2  assistant  hi\n", "there is no message of this number", "behind which message?", "A copy of 1 messages: conv_1",
-		"It is now called new.", "which title?", "* m\n  n\n  p cannot be asked: upstream_auth\n", "The model is now m.", "A number from 1 to 100", "  /open NUMBER|ID", "A new conversation: conv_1",
+		"It is now called new.", "which title?", "* m\n  n  (1,048,576 tokens; $0.15 in, $3 out for a million)\n  o  (999 tokens)\n  p cannot be asked: upstream_auth\n", "The model is now m.", "A number from 1 to 100", "  /open NUMBER|ID", "A new conversation: conv_1",
 	} {
 		if !strings.Contains(notes.String(), want) {
 			t.Errorf("%q is not among the notes", want)

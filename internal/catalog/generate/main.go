@@ -24,7 +24,7 @@ const head = `# Models, their limits and their prices. Made by internal/catalog/
 # Copyright (c) 2025 Charmbracelet, Inc): do not edit; "make generate" makes it anew.
 #
 # provider: name, host (or what a host ends with, from a dot on)
-# model: name, context window, longest usual output, price of input, of input read from a cache, of output;
+# model: name, context window, longest usual output, price of input, of input read from a cache, of input written to one, of output;
 #   prices in millionths of a US dollar for a million tokens; - is unknown
 `
 
@@ -113,15 +113,18 @@ func host(p *catwalk.Provider) string {
 }
 
 func row(m *catwalk.Model) string {
-	in, cached, out := "-", "-", "-"
+	in, cached, written, out := "-", "-", "-", "-"
 	// Nothing for both means that it is sold otherwise, by subscription mostly, or that nobody knows.
 	if m.CostPer1MIn > 0 || m.CostPer1MOut > 0 {
 		in, out = micros(m.CostPer1MIn), micros(m.CostPer1MOut)
 		if price, ok := cachedPrice(m); ok {
 			cached = micros(price)
 		}
+		if price, ok := writePrice(m); ok {
+			written = micros(price)
+		}
 	}
-	return strings.Join([]string{m.ID, count(m.ContextWindow), count(m.DefaultMaxTokens), in, cached, out}, "\t") + "\n"
+	return strings.Join([]string{m.ID, count(m.ContextWindow), count(m.DefaultMaxTokens), in, cached, written, out}, "\t") + "\n"
 }
 
 // cachedPrice is the price of input that is read from a cache. The source keeps it in either of two fields, the other one
@@ -134,6 +137,13 @@ func cachedPrice(m *catwalk.Model) (price float64, ok bool) {
 		}
 	}
 	return price, ok
+}
+
+// writePrice is the price of input that is written to a cache, where that costs more than other input: the one of the two
+// fields that does. What is more than twice as much is none: some rows hold the price of output there.
+func writePrice(m *catwalk.Model) (price float64, ok bool) {
+	price = max(m.CostPer1MInCached, m.CostPer1MOutCached)
+	return price, price > m.CostPer1MIn && price <= 2*m.CostPer1MIn
 }
 
 func micros(dollars float64) string { return fmt.Sprint(int64(math.Round(dollars * 1e6))) }
