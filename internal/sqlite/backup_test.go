@@ -147,7 +147,7 @@ func TestADatabaseOfAnOlderSchemaIsBackedUpAheadOfItsMigration(t *testing.T) {
 	closeStore(t, s)
 	raw(t, s.options.Path, "DELETE FROM goose_db_version WHERE version_id = (SELECT max(version_id) FROM goose_db_version)")
 	to, report, err := backUp(t, s.options.Path)
-	if err != nil || report.Verified() || report.Schema != report.Newest-1 || report.Audit.Records != 0 {
+	if err != nil || report.Verified() || report.Schema == 0 || report.Schema >= report.Newest || report.Audit.Records != 0 {
 		t.Errorf("%+v %v", report, err)
 	}
 	leavesNothing(t, to, "backup.db")
