@@ -81,9 +81,13 @@ generated:
 	$(GO) mod verify
 	cd internal/catalog/generate && $(GO) run . -check ../models.tsv
 
+KILLS ?= 1000
+SEED ?=
+SECONDS ?=
+
 .PHONY: crash
-crash: build ## kill the server 50 times under load and look for what was lost
-	PARLEY_KILLS=50 PARLEY_TEST_BINARY=$(CURDIR)/bin/parley $(GO) test ./cmd/parley -run TestKilled -count=1 -v
+crash: build ## kill the server KILLS times under load and look for what was lost, for at most SECONDS; SEED repeats a run
+	PARLEY_KILLS=$(KILLS) PARLEY_SECONDS=$(SECONDS) PARLEY_SEED=$(SEED) PARLEY_TEST_BINARY=$(CURDIR)/bin/parley $(GO) test ./cmd/parley -run TestKilled -count=1 -v -timeout 2h
 
 .PHONY: bench
 bench: ## measure against a bare proxy; flags in ARGS

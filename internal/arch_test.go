@@ -42,6 +42,7 @@ var imports = map[string][]string{
 	"internal/config":    {},
 	"internal/llmtest":   {"llm", "sse", "fault"},
 	"internal/storetest": {"chat", "llm", "audit", "search", "fault"},
+	"internal/crashtest": {"api", "sqlite"},
 }
 
 // core packages know no HTTP, no SQL, no provider, and need nothing but the standard library.
@@ -60,7 +61,7 @@ var outside = map[string][]string{
 	"github.com/pressly/goose":      {"internal/sqlite"},
 	"github.com/tiktoken-go":        {"internal/tokens"},
 	"modernc.org/sqlite":            {"internal/sqlite"},
-	"zombiezen.com/go/sqlite":       {"internal/sqlite"},
+	"zombiezen.com/go/sqlite":       {"internal/sqlite", "internal/crashtest"},
 	"golang.org/x/term":             {"internal/terminal"},
 	"golang.org/x/text":             {"internal/search"},
 	"golang.org/x/sys":              {"internal/sqlite", "cmd/parley", "bench"},

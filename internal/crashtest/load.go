@@ -1,0 +1,228 @@
+package crashtest
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/parley-llm/parley/api"
+)
+
+// Load is what clients do to a server, over one or many lives of it. Its fields are set ahead of the first Run.
+type Load struct {
+	History *History
+	Seed    uint64
+	// Clients is how many work at a time, each on conversations of its own and on some that all share.
+	Clients int
+	// Expected says of a refusal whether it may come; one of the others is a violation. conversation_locked always may.
+	Expected func(*api.Problem) bool
+
+	inFlight atomic.Int64
+	runs     uint64
+
+	mu         sync.Mutex
+	shared     []string
+	touched    map[string]bool
+	count      map[Op]int
+	violations []string
+}
+
+// maxShared is how many conversations all clients share.
+const maxShared = 4
+
+// Run loads the server at url until it is gone or ctx ends, and returns when the last client has given up.
+func (l *Load) Run(ctx context.Context, url string) {
+	l.mu.Lock()
+	l.runs++
+	run := l.runs
+	// One conversation lives on, for a while: most are best hit when they are new.
+	const lives = 10
+	if keep := min(len(l.shared), 1); run%lives == 0 {
+		l.shared = nil
+	} else {
+		l.shared = l.shared[len(l.shared)-keep:]
+	}
+	if l.touched == nil {
+		l.touched, l.count = map[string]bool{}, map[Op]int{}
+	}
+	l.mu.Unlock()
+	var clients sync.WaitGroup
+	for i := range l.Clients {
+		transport := &http.Transport{}
+		c := &client{
+			load: l, number: i, random: rand.New(rand.NewPCG(l.Seed, run<<16|uint64(i))),
+			api: api.Client{BaseURL: url, HTTPClient: &http.Client{Transport: transport}},
+		}
+		clients.Go(func() {
+			defer transport.CloseIdleConnections()
+			c.work(ctx)
+		})
+	}
+	clients.Wait()
+}
+
+// InFlight is how many requests are under way.
+func (l *Load) InFlight() int { return int(l.inFlight.Load()) }
+
+// Touched are the conversations in which something was sent since it was last called.
+func (l *Load) Touched() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var list []string
+	for id := range l.touched {
+		list = append(list, id)
+	}
+	clear(l.touched)
+	slices.Sort(list)
+	return list
+}
+
+// Counts is how often each operation was acknowledged.
+func (l *Load) Counts() map[Op]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.count)
+}
+
+// Idle are the operations of which none is counted.
+func Idle(counts map[Op]int) []Op {
+	var idle []Op
+	for _, op := range []Op{OpCreate, OpAppend, OpEdit, OpDelete, OpDeleteConversation, OpFork, OpRead, OpPrompt, OpStream} {
+		if counts[op] == 0 {
+			idle = append(idle, op)
+		}
+	}
+	return idle
+}
+
+// Violations are answers that should not have come.
+func (l *Load) Violations() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.violations)
+}
+
+func (l *Load) violated(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.violations = append(l.violations, text)
+}
+
+func (l *Load) touch(conversation string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.touched[conversation] = true
+}
+
+// Text makes a message that no other is like: any characters that JSON can carry, now and then a long one.
+func Text(random *rand.Rand) string {
+	alphabet := []rune("abc xyz,.\"\\\n\t<>&é漢字🙂\u2028\u200d")
+	n := 1 + random.IntN(60)
+	if random.IntN(20) == 0 {
+		n = 4000
+	}
+	runes := []rune(strconv.FormatUint(random.Uint64(), 36) + " ")
+	for range n {
+		runes = append(runes, alphabet[random.IntN(len(alphabet))])
+	}
+	return string(runes) + "."
+}
+
+// client does one thing after the other. Only it changes its own conversations, so it knows what is in them.
+type client struct {
+	load   *Load
+	number int
+	random *rand.Rand
+	api    api.Client
+	own    []string
+}
+
+// errGone says that the server has not answered: it is gone, or the test is over.
+var errGone = errors.New("the server is gone")
+
+func (c *client) work(ctx context.Context) {
+	for ctx.Err() == nil {
+		if errors.Is(c.step(ctx), errGone) {
+			return
+		}
+	}
+}
+
+// step does one thing.
+func (c *client) step(ctx context.Context) error {
+	own, any := c.pick()
+	switch n := c.random.IntN(100); {
+	case own == "" || n < 8:
+		return c.create(ctx)
+	case n < 28:
+		return c.append(ctx, any)
+	case n < 48:
+		return c.prompt(ctx, any)
+	case n < 72:
+		return c.stream(ctx, any)
+	case n < 78:
+		return c.read(ctx, any, nil)
+	case n < 82:
+		return c.fork(ctx, own)
+	case n < 91:
+		return c.edit(ctx, own)
+	case n < 97:
+		return c.delete(ctx, own)
+	default:
+		return c.deleteConversation(ctx, own)
+	}
+}
+
+// pick chooses one of the client's own conversations, and either that or, now and then, one that all share.
+func (c *client) pick() (own, any string) {
+	if len(c.own) > 0 {
+		own = c.own[c.random.IntN(len(c.own))]
+	}
+	any = own
+	c.load.mu.Lock()
+	defer c.load.mu.Unlock()
+	if n := len(c.load.shared); n > 0 && c.random.IntN(5) == 0 {
+		any = c.load.shared[c.random.IntN(n)]
+	}
+	return own, any
+}
+
+// call notes a request, makes it, and notes what came of it. do returns what is to be noted of a success.
+func (c *client) call(sent Entry, do func(call int64) (Entry, error)) error {
+	l := c.load
+	sent.Client, sent.State = c.number, Sent
+	if sent.Conversation != "" {
+		l.touch(sent.Conversation)
+	}
+	sent.Call = l.History.Note(sent)
+	l.inFlight.Add(1)
+	got, err := do(sent.Call)
+	l.inFlight.Add(-1)
+	got.Call, got.Client, got.Op = sent.Call, c.number, sent.Op
+	problem, answered := errors.AsType[*api.Problem](err)
+	switch {
+	case err == nil:
+		got.State = Acknowledged
+		l.mu.Lock()
+		l.count[sent.Op]++
+		l.mu.Unlock()
+	case !answered:
+		return errGone
+	default:
+		got.State, got.Code, got.Response = Refused, problem.Code, problem.ResponseID
+		if problem.Status >= http.StatusInternalServerError || problem.ResponseID != "" {
+			got.State = Unknown
+		}
+		if problem.Code != "conversation_locked" && (l.Expected == nil || !l.Expected(problem)) {
+			l.violated(string(sent.Op) + ": " + problem.Error())
+		}
+	}
+	l.History.Note(got)
+	return err
+}
