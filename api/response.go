@@ -14,10 +14,13 @@ type NewResponse struct {
 	Tools        json.RawMessage `json:"tools,omitempty"`
 	ToolChoice   json.RawMessage `json:"tool_choice,omitempty"`
 	Stream       bool            `json:"stream,omitempty" doc:"Answer with an event stream instead of the finished response."`
-	Background   bool            `json:"background,omitempty" enum:"false" doc:"true is not supported yet."`
-	Store        *bool           `json:"store,omitempty" enum:"true" doc:"false is not supported yet."`
+	Background   bool            `json:"background,omitempty" doc:"Answer 202 at once with the response as it begins; read it, or its events, later. With stream, the answer is the event stream."`
+	Store        *bool           `json:"store,omitempty" doc:"false: keep nothing but the audit records. The conversation is read, not locked and not changed, the response cannot be read again, and it is cancelled when the client goes."`
 	Regenerate   bool            `json:"regenerate,omitempty" doc:"true, in the place of prompt: run the input of the conversation's last turn again. A new answer supersedes the old output, which only its response then shows; when the new one fails, the old one stays."`
 }
+
+// CancelResponse asks for a response to be stopped. There is nothing to say.
+type CancelResponse struct{}
 
 // Response is one run of a model.
 type Response struct {

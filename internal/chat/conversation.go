@@ -120,6 +120,26 @@ func (s Status) LeavesContext() bool { return s == Failed || s == Interrupted }
 // Answers reports whether a response that ended so is an answer, which takes the place of the one before when a turn is run again.
 func (s Status) Answers() bool { return s == Completed || s == Incomplete }
 
+// event is the name of the event that such an end is told by.
+func (s Status) event() string {
+	switch s {
+	case Failed, Interrupted:
+		return EventFailed
+	case Incomplete, Cancelled:
+		return EventIncomplete
+	default:
+		return EventCompleted
+	}
+}
+
+// item is the status of the output's items that such an end closes.
+func (s Status) item() ItemStatus {
+	if s == Completed {
+		return ItemCompleted
+	}
+	return ItemIncomplete
+}
+
 // Response is one run of a model.
 type Response struct {
 	ID             string
@@ -132,7 +152,13 @@ type Response struct {
 	Host     string
 	// FallbackFrom is the model that was chosen where that failed and Model took its place; else empty.
 	FallbackFrom string
-	Stream       bool
+	// Stream says that it is made piece by piece and has an event log.
+	Stream bool
+	// Unstored says that nothing is kept of it but its audit records.
+	Unstored bool
+	// LastEvent is the number of the event that ended it; of one that runs the number that it is given if the server dies. 0 without an
+	// event log.
+	LastEvent int
 	// Input holds the ids of the items that this turn brought; Output what the model wrote.
 	Input  []string
 	Output []Item
@@ -150,6 +176,15 @@ type Response struct {
 	StartedAt    time.Time // when the provider answered; zero if never
 	FirstTokenAt time.Time // zero if none came
 	CompletedAt  time.Time // when it ended, however; zero until then
+}
+
+// begun is the response as it was when it began.
+func (r *Response) begun() Response {
+	return Response{
+		ID: r.ID, Owner: r.Owner, ConversationID: r.ConversationID, Status: InProgress, Model: r.Model, Provider: r.Provider, Host: r.Host,
+		Stream: r.Stream, Input: r.Input, Truncated: r.Truncated, Attempts: 1, RequestID: r.RequestID, Actor: r.Actor,
+		CreatedAt: r.CreatedAt,
+	}
 }
 
 // ResponseError is why a response did not complete, in words that are safe for the client.

@@ -24,17 +24,16 @@ func (s *Service) end(ctx context.Context, run *Run, t *turn, r *reply, res *res
 	final.StartedAt, final.FirstTokenAt = milli(res.answered), milli(res.firstToken)
 	f := s.conclude(ctx, &final, res)
 
-	itemStatus := ItemCompleted
-	if final.Status != Completed {
-		itemStatus = ItemIncomplete
-	}
 	// What is over is told of when it is stored, and in one piece with the terminal event.
 	var last []Event
 	if t.call.Stream {
 		r.emit = func(events ...Event) { last = append(last, events...) }
 	}
-	r.end(itemStatus)
+	r.end(final.Status.item())
 	final.Output = r.items()
+	if final.Status != Completed {
+		excludeCalls(final.Output)
+	}
 	res.output = final.Output
 	s.settle(ctx, t, res)
 	final.Usage, final.Cost = res.usage, res.cost
@@ -45,7 +44,11 @@ func (s *Service) end(ctx context.Context, run *Run, t *turn, r *reply, res *res
 	if res.notSent {
 		status = outcomeNotSent
 	}
-	e := &Ending{Response: final, Outcome: s.outcome(t, final.Attempts, status, res)}
+	log := run.closeLog()
+	if run.log != nil {
+		final.LastEvent = log.LastEvent + len(last)
+	}
+	e := &Ending{Response: final, Outcome: s.outcome(t, final.Attempts, status, res), Log: log}
 	if t.aside && final.Status == Completed {
 		e.Title = modelTitle(contentOf(final.Output))
 	}
@@ -79,7 +82,7 @@ func (s *Service) conclude(ctx context.Context, final *Response, res *result) *f
 	}
 	var f *fault.Error
 	switch cause := context.Cause(ctx); {
-	case errors.Is(cause, errConversationDeleted):
+	case errors.Is(cause, errConversationDeleted), errors.Is(cause, errCancelled), errors.Is(cause, errAbandoned):
 		final.Status = Cancelled
 		return nil
 	case errors.Is(cause, errShutdown):
@@ -106,6 +109,16 @@ func (s *Service) logFailure(r *Response, err *llm.Error) {
 	s.Log.Warn("a model call failed",
 		slog.String("response_id", r.ID), slog.String("request_id", r.RequestID), slog.String("provider", r.Provider), slog.String("host", r.Host),
 		slog.String("code", err.Fault.Code), slog.Int("http_status", err.HTTPStatus), slog.Int("attempts", r.Attempts))
+}
+
+// excludeCalls keeps tool calls of an answer that was not finished from later prompts: they may be cut short, and nobody
+// is to answer them.
+func excludeCalls(output []Item) {
+	for i := range output {
+		if output[i].Type == llm.TypeFunctionCall {
+			output[i].Excluded = true
+		}
+	}
 }
 
 // setUsage puts what the answer cost on its last message, where a reader of messages looks for it.
@@ -137,14 +150,6 @@ func (s *Service) store(ctx context.Context, e *Ending, patience time.Duration) 
 
 // finish tells the readers of the last events, to which it adds the terminal one, and ends the run.
 func (s *Service) finish(run *Run, final Response, f *fault.Error, last []Event) {
-	name := EventCompleted
-	switch final.Status {
-	case Failed, Interrupted:
-		name = EventFailed
-	case Incomplete, Cancelled:
-		name = EventIncomplete
-	case Completed, Queued, InProgress:
-	}
 	if s.Observer != nil {
 		s.Observer.Response(&final)
 	}
@@ -152,7 +157,7 @@ func (s *Service) finish(run *Run, final Response, f *fault.Error, last []Event)
 	if f != nil {
 		err = f
 	}
-	run.finish(final, err, append(last, &ResponseEvent{Name: name, Response: final}))
+	run.finish(final, err, append(last, &ResponseEvent{Name: final.Status.event(), Response: final}))
 }
 
 // milli is a time as stores keep it.

@@ -13,10 +13,8 @@ func TestAnItemIsSaidToBeDoneOnceItIsStored(t *testing.T) {
 	begun := make(chan struct{})
 	w.store.hook["End"] = func() {
 		<-begun
-		sub := run.Subscribe(0)
-		defer sub.Close()
-		events, _, _ := sub.Take()
-		early = events[len(events)-1].Type()
+		b, _ := run.Reader().Take(t.Context())
+		early = b.Events[len(b.Events)-1].Type()
 	}
 	run, err := w.Respond(t.Context(), chat.Request{
 		Caller: caller, ConversationID: w.conversation(chat.Conversation{}), Input: []chat.Item{user("hi")}, Stream: true,

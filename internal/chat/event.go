@@ -7,7 +7,7 @@ type Event interface {
 	Type() string
 }
 
-// ResponseEvent carries the whole response: response.created, response.in_progress, and the terminal
+// ResponseEvent carries the whole response: response.created, response.queued, response.in_progress, and the terminal
 // response.completed, response.incomplete, response.failed.
 type ResponseEvent struct {
 	Name     string
@@ -19,6 +19,9 @@ type ItemEvent struct {
 	Done        bool
 	OutputIndex int
 	Item        Item
+	// CallID and Name are a function call's, when it opens.
+	CallID string
+	Name   string
 }
 
 // PartKind is the type of a content part.
@@ -74,6 +77,7 @@ type ReasoningEvent struct {
 // The names of the response events.
 const (
 	EventCreated    = "response.created"
+	EventQueued     = "response.queued"
 	EventInProgress = "response.in_progress"
 	EventCompleted  = "response.completed"
 	EventIncomplete = "response.incomplete"
@@ -127,4 +131,37 @@ func (e *ReasoningEvent) Type() string {
 		return "response.reasoning_text.done"
 	}
 	return "response.reasoning_text.delta"
+}
+
+// beginning is what every response begins with; r is as it was begun.
+func beginning(r Response, background bool) []Event {
+	created := r
+	if background {
+		created.Status = Queued
+	}
+	events := []Event{&ResponseEvent{Name: EventCreated, Response: created}}
+	if background {
+		events = append(events, &ResponseEvent{Name: EventQueued, Response: created})
+	}
+	r.Status = InProgress
+	return append(events, &ResponseEvent{Name: EventInProgress, Response: r})
+}
+
+// size is about how much memory an event takes.
+func size(ev Event) int {
+	const fixed = 96
+	switch ev := ev.(type) {
+	case *TextEvent:
+		return fixed + len(ev.Text)
+	case *ArgumentsEvent:
+		return fixed + len(ev.Arguments)
+	case *ReasoningEvent:
+		return fixed + len(ev.Text)
+	case *PartEvent:
+		return fixed + len(ev.Text)
+	case *ItemEvent:
+		return fixed + len(ev.Item.Content) + len(ev.Item.Data)
+	default:
+		return fixed
+	}
 }

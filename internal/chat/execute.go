@@ -26,6 +26,8 @@ const (
 var (
 	errConversationDeleted = errors.New("the conversation was deleted")
 	errShutdown            = errors.New("the server is shutting down")
+	errCancelled           = errors.New("the response was cancelled")
+	errAbandoned           = errors.New("the client has gone")
 )
 
 // result is how one attempt ended.
@@ -136,6 +138,10 @@ func (s *Service) attempt(ctx context.Context, run *Run, t *turn, r *reply) (res
 				res.firstToken = s.Now()
 				run.update(func(r *Response) { r.FirstTokenAt = res.firstToken })
 				t.done(Answering)
+			}
+			if err := run.makeRoom(ctx); err != nil {
+				res.err = &llm.Error{Fault: stopped(err)}
+				return res
 			}
 			r.add(ev)
 		}

@@ -194,6 +194,10 @@ func (f *faulty) NextAttempt(ctx context.Context, owner string, r *chat.Response
 	return f.do("NextAttempt", func() error { return f.Store.NextAttempt(ctx, owner, r, recs...) })
 }
 
+func (f *faulty) AppendEvents(ctx context.Context, owner, id string, b chat.Batched) error {
+	return f.do("AppendEvents", func() error { return f.Store.AppendEvents(ctx, owner, id, b) })
+}
+
 func (f *faulty) End(ctx context.Context, owner string, e *chat.Ending) error {
 	return f.do("End", func() error { return f.Store.End(ctx, owner, e) })
 }
@@ -369,19 +373,38 @@ func (w *world) verify() {
 	}
 }
 
-// read collects a run's events until its end.
-func read(t *testing.T, run *chat.Run, from int) []chat.Event {
+// events reads a response's events from the one numbered from.
+func (w *world) events(id string, from int) *chat.Subscription {
+	w.t.Helper()
+	sub, err := w.Events(w.t.Context(), caller.Owner, id, from)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(sub.Close)
+	return sub
+}
+
+// numbered is an event with its number.
+type numbered struct {
+	chat.Event
+	number int
+}
+
+// collect takes events until their end.
+func collect(t *testing.T, sub *chat.Subscription) (all []numbered) {
 	t.Helper()
-	sub := run.Subscribe(from)
-	defer sub.Close()
-	var all []chat.Event
 	for {
-		events, first, ended := sub.Take()
-		if len(events) > 0 && first != from+len(all) {
-			t.Fatalf("a reader at %d was given event %d", from+len(all), first)
+		b, err := sub.Take(t.Context())
+		if err != nil {
+			t.Fatal(err)
 		}
-		all = append(all, events...)
-		if ended {
+		if b.Cut {
+			t.Fatal("the reader was cut off")
+		}
+		for i, ev := range b.Events {
+			all = append(all, numbered{ev, b.First + i})
+		}
+		if b.Ended {
 			return all
 		}
 		select {
@@ -392,17 +415,43 @@ func read(t *testing.T, run *chat.Run, from int) []chat.Event {
 	}
 }
 
+// read collects a response's events from the one numbered from, none left out.
+func (w *world) readFrom(run *chat.Run, from int) (all []chat.Event) {
+	w.t.Helper()
+	for i, ev := range collect(w.t, w.events(run.Response().ID, from)) {
+		if ev.number != from+i {
+			w.t.Fatalf("a reader at %d was given event %d", from+i, ev.number)
+		}
+		all = append(all, ev.Event)
+	}
+	return all
+}
+
+// read collects the events of a run that was begun with a stream.
+func read(t *testing.T, run *chat.Run) (all []chat.Event) {
+	t.Helper()
+	for i, ev := range collect(t, run.Reader()) {
+		if ev.number != i {
+			t.Fatalf("a reader at %d was given event %d", i, ev.number)
+		}
+		all = append(all, ev.Event)
+	}
+	return all
+}
+
 // begun waits until a run's first text has come.
 func begun(t *testing.T, run *chat.Run) {
 	t.Helper()
-	sub := run.Subscribe(0)
-	defer sub.Close()
+	sub := run.Reader()
 	for {
-		events, _, ended := sub.Take()
-		if slices.ContainsFunc(events, func(e chat.Event) bool { return e.Type() == "response.output_text.delta" }) {
+		b, err := sub.Take(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.ContainsFunc(b.Events, func(e chat.Event) bool { return e.Type() == "response.output_text.delta" }) {
 			return
 		}
-		if ended {
+		if b.Ended {
 			t.Fatal("the run ended without a text")
 		}
 		<-sub.C

@@ -13,16 +13,37 @@ func (s *Service) Recover(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("listing the responses that a crash left: %w", err)
 	}
 	for i := range orphans {
-		r := orphans[i]
-		now, f := s.now(), interrupted()
-		outcome := s.unknownOutcome(&r, now)
-		r.Status, r.CompletedAt = Interrupted, now
-		r.Error = &ResponseError{Code: f.Code, Message: f.Message}
-		if err := s.Store.End(ctx, r.Owner, &Ending{Response: r, Outcome: outcome}); err != nil {
-			return i, fmt.Errorf("ending response %s: %w", r.ID, err)
+		if err := s.recover(ctx, &orphans[i]); err != nil {
+			return i, fmt.Errorf("ending response %s: %w", orphans[i].ID, err)
 		}
 	}
 	return len(orphans), nil
+}
+
+// recover ends a response whose holder is gone with what its event log has of the answer.
+func (s *Service) recover(ctx context.Context, r *Response) error {
+	e := &Ending{Response: *r}
+	now, f := s.now(), interrupted()
+	e.Response.Status, e.Response.CompletedAt = Interrupted, now
+	e.Response.Error = &ResponseError{Code: f.Code, Message: f.Message}
+	if r.LastEvent != 0 {
+		p := past{service: s, owner: r.Owner, id: r.ID, player: newPlayer(r)}
+		for more := true; more; {
+			var err error
+			if more, err = p.read(ctx); err != nil {
+				return err
+			}
+		}
+		if p.batch == 0 {
+			// It died so early that not even the beginning is there.
+			e.Log.Steps = appendBegun(nil, r, 0)
+		}
+		p.player.reply.end(Interrupted.item())
+		e.Response.Output = p.player.output(&e.Response)
+	}
+	e.Outcome = s.unknownOutcome(&e.Response, now)
+	s.addReply(&e.Outcome, &result{output: e.Response.Output})
+	return s.Store.End(ctx, r.Owner, e)
 }
 
 // Drain refuses new prompts and returns when no response runs any more. When ctx ends first, the running ones are

@@ -34,7 +34,7 @@ func TestARegeneratedTurnSendsItsInputAgainAndReplacesItsAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	events := read(t, run, 0)
+	events := read(t, run)
 	r, err := run.Wait(t.Context())
 	if err != nil {
 		t.Fatal(err)

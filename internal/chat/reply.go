@@ -35,6 +35,8 @@ type draft struct {
 	name   string
 	args   []byte
 	closed bool
+	// stored is the item as a store has it, where the events are made from that.
+	stored *Item
 }
 
 type draftPart struct {
@@ -61,8 +63,7 @@ func (r *reply) add(ev llm.Event) {
 func (r *reply) text(kind PartKind, text string) {
 	d := r.open
 	if d == nil || d.item.Type != llm.TypeMessage {
-		d = r.begin(llm.TypeMessage, PrefixMessage)
-		r.open = d
+		d = r.beginMessage()
 	}
 	if n := len(d.parts); n == 0 || d.parts[n-1].kind != kind {
 		if n > 0 {
@@ -79,12 +80,22 @@ func (r *reply) text(kind PartKind, text string) {
 func (r *reply) reasoning(text string) {
 	d := r.open
 	if d == nil || d.item.Type != llm.TypeReasoning {
-		d = r.begin(llm.TypeReasoning, PrefixReasoning)
-		d.parts = []*draftPart{{}}
-		r.open = d
+		d = r.beginReasoning()
 	}
 	d.parts[0].text = append(d.parts[0].text, text...)
 	r.emit(&ReasoningEvent{ItemID: d.item.ID, OutputIndex: d.index, Text: text})
+}
+
+func (r *reply) beginMessage() *draft {
+	r.open = r.begin(llm.TypeMessage, PrefixMessage)
+	return r.open
+}
+
+func (r *reply) beginReasoning() *draft {
+	d := r.begin(llm.TypeReasoning, PrefixReasoning)
+	d.parts = []*draftPart{{}}
+	r.open = d
+	return d
 }
 
 func (r *reply) call(index int, callID, name string) {
@@ -95,7 +106,7 @@ func (r *reply) call(index int, callID, name string) {
 	}
 	r.calls[index] = d
 	d.item.Data = d.data()
-	r.emit(&ItemEvent{OutputIndex: d.index, Item: d.item})
+	r.emit(&ItemEvent{OutputIndex: d.index, Item: d.item, CallID: callID, Name: name})
 }
 
 func (r *reply) arguments(index int, arguments string) {
@@ -139,7 +150,11 @@ func (r *reply) close(d *draft, status ItemStatus) {
 	}
 	d.closed = true
 	d.item.Status = status
-	d.item.Item = d.content()
+	if d.stored != nil {
+		d.item = *d.stored
+	} else {
+		d.item.Item = d.content()
+	}
 	switch d.item.Type {
 	case llm.TypeFunctionCall:
 		r.emit(&ArgumentsEvent{Done: true, ItemID: d.item.ID, OutputIndex: d.index, Name: d.name, Arguments: string(d.args)})

@@ -31,8 +31,16 @@ type Request struct {
 	Params     llm.Params
 	Tools      json.RawMessage
 	ToolChoice json.RawMessage
-	Stream     bool
+	// Stream has the answer made piece by piece, for a reader of its events.
+	Stream bool
+	// Background: nobody waits for the answer. It is made piece by piece, too.
+	Background bool
+	// Unstored has nothing kept but the audit records: the conversation is read, not locked and not changed, and the
+	// response is stopped when its reader goes.
+	Unstored bool
 }
+
+func (r *Request) streamed() bool { return r.Stream || r.Background }
 
 // turn is a prompt on its way through: what was begun, and what every attempt sends.
 type turn struct {
@@ -73,10 +81,6 @@ func (s *Service) Respond(ctx context.Context, req Request) (*Run, error) {
 		s.leave(nil)
 		return nil, err
 	}
-	run.publish(
-		&ResponseEvent{Name: EventCreated, Response: t.response},
-		&ResponseEvent{Name: EventInProgress, Response: t.response},
-	)
 	go func() {
 		t = s.execute(runCtx, run, t)
 		if t.question != "" && run.Response().Status == Completed {
@@ -99,7 +103,9 @@ func (s *Service) begin(ctx context.Context, req *Request, stop context.CancelCa
 		if err != nil {
 			return nil, nil, err
 		}
-		if c.ActiveResponse != "" {
+		if req.Unstored {
+			history = committed(history, c.ActiveResponse)
+		} else if c.ActiveResponse != "" {
 			return nil, nil, Locked()
 		}
 		if i == 0 || req.Regenerate {
@@ -109,13 +115,11 @@ func (s *Service) begin(ctx context.Context, req *Request, stop context.CancelCa
 		if err != nil {
 			return nil, nil, err
 		}
-		start := Turn{Conversation: c, Title: titleOf(req.Input), Input: req.Input, Regenerate: req.Regenerate, Response: t.response, Intent: t.intent}
 		// Whoever sees the lock in the store finds the run here, so it enters before the lock is taken.
-		run := newRun(req.Caller.Owner, t.response, stop)
+		run := s.newTurnRun(ctx, t, req.Stream, stop)
 		s.enter(run)
-		err = s.Store.Begin(ctx, req.Caller.Owner, &start)
-		if err == nil {
-			t.seq = start.OutputSeq
+		if err = s.write(ctx, req, &c, t); err == nil {
+			run.begin(t.seq)
 			return t, run, nil
 		}
 		s.withdraw(run)
@@ -125,6 +129,39 @@ func (s *Service) begin(ctx context.Context, req *Request, stop context.CancelCa
 		}
 	}
 	return nil, nil, Locked()
+}
+
+// write writes the start of a turn.
+func (s *Service) write(ctx context.Context, req *Request, c *Conversation, t *turn) error {
+	if req.Unstored {
+		return s.Store.BeginAside(ctx, req.Caller.Owner, &t.response, t.intent)
+	}
+	start := Turn{Conversation: *c, Title: titleOf(req.Input), Input: req.Input, Regenerate: req.Regenerate, Response: t.response, Intent: t.intent}
+	err := s.Store.Begin(ctx, req.Caller.Owner, &start)
+	t.seq = start.OutputSeq
+	return err
+}
+
+// newTurnRun makes the run of a turn, with its event log and the caller's reader where it has them.
+func (s *Service) newTurnRun(ctx context.Context, t *turn, read bool, stop context.CancelCauseFunc) *Run {
+	run := newRun(t.response.Owner, t.response, stop)
+	if read {
+		run.reader = newSubscription(0)
+		run.reader.follow(run)
+	}
+	if t.response.LastEvent != 0 {
+		ctx, owner, id := context.WithoutCancel(ctx), t.response.Owner, t.response.ID
+		run.log = newEventLog(run, func(b Batched) error { return s.Store.AppendEvents(ctx, owner, id, b) })
+	}
+	return run
+}
+
+// committed is what of a conversation's items belongs to turns that have ended.
+func committed(items []Item, active string) []Item {
+	if active == "" {
+		return items
+	}
+	return slices.DeleteFunc(items, func(it Item) bool { return it.ResponseID == active })
 }
 
 // read reads what a prompt goes with. For a turn that is run again it also sets the input.
@@ -198,12 +235,12 @@ func (s *Service) prepare(ctx context.Context, req *Request, c *Conversation, hi
 		endpoint: endpoint,
 		info:     p.info,
 		prompt:   p,
-		call:     &llm.Call{Model: name, Stream: req.Stream, Body: body},
+		call:     &llm.Call{Model: name, Stream: req.streamed(), Body: body},
 
 		fallbacks: s.Router.Fallbacks[s.Router.Full(model)],
 		response: Response{
 			ID: s.NewID(PrefixResponse), Owner: req.Caller.Owner, ConversationID: req.ConversationID, Status: InProgress,
-			Model: model, Provider: endpoint.Name, Host: endpoint.Host, Stream: req.Stream, Truncated: p.dropped, Attempts: 1,
+			Model: model, Provider: endpoint.Name, Host: endpoint.Host, Stream: req.streamed(), Unstored: req.Unstored, Truncated: p.dropped, Attempts: 1,
 			RequestID: req.Caller.RequestID, Actor: req.Caller.Actor, CreatedAt: now,
 		},
 	}
@@ -213,6 +250,12 @@ func (s *Service) prepare(ctx context.Context, req *Request, c *Conversation, hi
 			return nil, s.unavailable(held)
 		}
 	}
+	if req.Background {
+		t.response.Status = Queued
+	}
+	if req.streamed() && !req.Unstored {
+		t.response.LastEvent = reservedBlock
+	}
 	for i := range req.Input {
 		req.Input[i].ResponseID = t.response.ID
 		id := req.Input[i].ID
@@ -221,9 +264,12 @@ func (s *Service) prepare(ctx context.Context, req *Request, c *Conversation, hi
 		}
 		t.response.Input = append(t.response.Input, id)
 	}
+	if req.Unstored {
+		t.response.Input = nil
+	}
 	t.again = req.Regenerate
 	t.intent = s.intent(t, c, masked)
-	if s.ModelTitles && !c.TitleSet && !slices.ContainsFunc(history, func(it Item) bool { return it.Output }) {
+	if s.ModelTitles && !req.Unstored && !c.TitleSet && !slices.ContainsFunc(history, func(it Item) bool { return it.Output }) {
 		t.question = cmp.Or(firstUserText(history), firstUserText(req.Input))
 	}
 	return t, nil
@@ -236,7 +282,7 @@ func llmRequest(req *Request, c *Conversation, history []Item, model string) *ll
 	}
 	return &llm.Request{
 		Model: model, Instructions: instructions, Items: promptItems(history, req.Input), Params: c.Params.Merge(req.Params),
-		Tools: req.Tools, ToolChoice: req.ToolChoice, Stream: req.Stream,
+		Tools: req.Tools, ToolChoice: req.ToolChoice, Stream: req.streamed(),
 	}
 }
 

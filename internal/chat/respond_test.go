@@ -349,7 +349,7 @@ func TestAReaderThatLeavesDoesNotEndTheRunAndALateOneSeesAllOfIt(t *testing.T) {
 		t.Errorf("a caller that left was told %v", err)
 	}
 	close(release)
-	all := read(t, run, 0)
+	all := read(t, run)
 	var types []string
 	text := ""
 	for _, e := range all {
@@ -373,7 +373,7 @@ func TestAReaderThatLeavesDoesNotEndTheRunAndALateOneSeesAllOfIt(t *testing.T) {
 			t.Errorf("%s says seq %d, stored is %d", e.Type(), it.Item.Seq, r.Output[0].Seq)
 		}
 	}
-	if tail := read(t, run, 5); len(tail) != len(all)-5 {
+	if tail := w.readFrom(run, 5); len(tail) != len(all)-5 {
 		t.Errorf("a reader from event 5 got %d of %d", len(tail), len(all))
 	}
 	if last := all[len(all)-1].(*chat.ResponseEvent); last.Response.Status != chat.Completed || len(last.Response.Output) != 1 {

@@ -5,22 +5,36 @@ import (
 	"sync"
 )
 
+// maxLag is how much of a run's events, in memory, may wait for one reader.
+const maxLag = 1 << 20
+
 // Run is a response being made. It belongs to the Service, not to the caller that asked for it: a caller that leaves
 // does not end it. It is safe for concurrent use.
 //
 // Events are numbered from 0; event n is the n-th that was ever published. The last one is published after the
-// transaction that ended the response has committed.
+// transaction that ended the response has committed. In memory are those that some reader has still to take, or that are not yet in
+// the event log.
 type Run struct {
 	owner string
 	// aside: nobody waits for it.
 	aside  bool
 	cancel context.CancelCauseFunc
 
-	mu       sync.Mutex
-	events   []Event
+	mu     sync.Mutex
+	events []Event
+	// base is the number of the first of events.
+	base int
+	// bytes is the size of all that was published.
+	bytes    int
 	subs     []*Subscription
 	response Response
 	err      error
+	// reader is for the caller that began the run with a stream.
+	reader *Subscription
+	// created is the first event.
+	created Event
+	// log is nil where the events are kept for the readers alone.
+	log *eventLog
 	// done closes when the response is terminal for its readers, left when nothing more is done for it: the one before the
 	// other where its end cannot be stored.
 	done, left chan struct{}
@@ -50,69 +64,75 @@ func (r *Run) Response() Response {
 	return r.response
 }
 
-// Subscribe reads the run's events from the one numbered from. The caller must Close the subscription.
-func (r *Run) Subscribe(from int) *Subscription {
-	wake := make(chan struct{}, 1)
-	s := &Subscription{C: wake, wake: wake, run: r, next: from}
+// Abandon is called when the client that asked for a response has gone: one of which nothing is kept is stopped then.
+func (r *Run) Abandon() {
+	if r.response.Unstored { // never changes
+		r.cancel(errAbandoned)
+	}
+}
+
+// Begun is the response as it began.
+func (r *Run) Begun() Response { return r.created.(*ResponseEvent).Response }
+
+// Reader is the subscription, from the first event on, that was made for the caller that began the run with Stream; nil where
+// another one began it. The caller must Close it.
+func (r *Run) Reader() *Subscription { return r.reader }
+
+// begin publishes the first events.
+func (r *Run) begin(outputSeq int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.subs = append(r.subs, s)
-	s.notify()
-	return s
-}
-
-// Subscription is one reader's place in a run. It is for one goroutine.
-type Subscription struct {
-	// C is ready when Take may have something.
-	C <-chan struct{}
-
-	wake chan struct{}
-	run  *Run
-	next int
-}
-
-// Take returns the events that have come since the last call, the number of the first of them, and whether they end the
-// run. The slice must not be changed.
-func (s *Subscription) Take() (events []Event, first int, ended bool) {
-	s.run.mu.Lock()
-	defer s.run.mu.Unlock()
-	first = min(s.next, len(s.run.events))
-	events = s.run.events[first:]
-	s.next = len(s.run.events)
-	select {
-	case <-s.run.done:
-		ended = true
-	default:
+	if r.log != nil {
+		r.log.pending = appendBegun(make([]byte, 0, 256), &r.response, outputSeq)
 	}
-	return events, first, ended
+	first := beginning(r.response, r.response.Status == Queued)
+	r.created = first[0]
+	r.tell(first)
+	r.response.Status = InProgress
 }
 
-// Close gives the subscription up.
-func (s *Subscription) Close() {
-	s.run.mu.Lock()
-	defer s.run.mu.Unlock()
-	for i, other := range s.run.subs {
-		if other == s {
-			s.run.subs = append(s.run.subs[:i], s.run.subs[i+1:]...)
-			return
-		}
-	}
-}
-
-func (s *Subscription) notify() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
-
-// publish appends events and wakes the readers. With a final response it also ends the run.
+// publish appends events and wakes the readers. One that lags too far behind is cut off.
 func (r *Run) publish(events ...Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.tell(events)
+}
+
+func (r *Run) tell(events []Event) {
+	r.add(events)
+	if r.log != nil {
+		r.log.append(events)
+	}
+}
+
+func (r *Run) add(events []Event) {
 	r.events = append(r.events, events...)
+	for _, ev := range events {
+		r.bytes += size(ev)
+	}
+	kept := r.subs[:0]
 	for _, s := range r.subs {
 		s.notify()
+		if s.cut = r.bytes-s.taken > maxLag; !s.cut {
+			kept = append(kept, s)
+		}
+	}
+	clear(r.subs[len(kept):])
+	r.subs = kept
+}
+
+// release lets go of the events that nobody needs any more.
+func (r *Run) release() {
+	needed := r.base + len(r.events)
+	if r.log != nil {
+		needed = min(needed, r.log.kept)
+	}
+	for _, s := range r.subs {
+		needed = min(needed, s.next)
+	}
+	// What is cut off here may be in a reader's hands; it goes when the slice next grows.
+	if n := needed - r.base; n > 0 {
+		r.events, r.base = r.events[n:], needed
 	}
 }
 
@@ -128,9 +148,6 @@ func (r *Run) finish(final Response, err error, last []Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.response, r.err = final, err
-	r.events = append(r.events, last...)
 	close(r.done)
-	for _, s := range r.subs {
-		s.notify()
-	}
+	r.add(last)
 }

@@ -72,9 +72,12 @@ type Turn struct {
 // ResponseID is the new response's, its Version rises and it is not Excluded any more. Otherwise the output of the new response is Superseded,
 // and all else is as before.
 type Ending struct {
-	// Response in its terminal state, with its Output; End sets the items' Seq. Its Usage is added to the conversation's.
+	// Response in its terminal state, with its Output; End sets the items' Seq, and Excluded where the status leaves the context. Its Usage is
+	// added to the conversation's. Its LastEvent is stored.
 	Response Response
 	Outcome  audit.Record
+	// Log is the last batch of the event log, if it has Steps.
+	Log Batched
 	// Title, if any, is for the conversation of a response that Store.BeginAside has begun; one that was set meanwhile stays.
 	Title string
 }
@@ -150,11 +153,18 @@ type Store interface {
 	// no room any more: Unavailable, store_unavailable, wrapping ErrNoRoom; Ready then says so too.
 	Begin(ctx context.Context, owner string, t *Turn) error
 	// BeginAside begins a response that is no turn of its conversation: it has no items, holds no lock, changes nothing, and Responses
-	// does not list it. The audit intent is written with it. End writes its Usage with the response alone, and of its Output nothing.
+	// does not list it. The audit intent is written with it. End writes its Usage with the response alone, and of its Output nothing. One that is
+	// Unstored is in the store until it ends, for Orphans alone: for Response it does not exist, and End removes it.
 	BeginAside(ctx context.Context, owner string, r *Response, intent audit.Record) error
 	// NextAttempt records in one transaction how an attempt ended and the intent of the next one. Of r, which says what the
 	// next one is, it writes Attempts, Model, Provider, Host and FallbackFrom.
 	NextAttempt(ctx context.Context, owner string, r *Response, recs ...audit.Record) error
+	// AppendEvents writes the next batch of a response's event log and its LastEvent, and makes it InProgress where it was Queued. A batch that is there takes the
+	// place of the one of its number. A response that has ended: Conflict, response_ended.
+	AppendEvents(ctx context.Context, owner, id string, b Batched) error
+	// EventLog reads the steps of a response's event log, batch by batch from the one of number from on: some of them, or none where there are
+	// none. The log of a response goes with the response, when one of its output's items is changed or deleted, and EventLogLife after its end.
+	EventLog(ctx context.Context, owner, id string, from int) ([][]byte, error)
 	// End ends a response in one transaction: output items, terminal status, usage, audit outcome, lock released. The
 	// conversation's Version rises by exactly one. If the
 	// conversation is gone, the outcome alone is written. A response that has ended already is a Conflict, response_ended,

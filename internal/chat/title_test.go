@@ -228,7 +228,7 @@ func TestShuttingDownGivesUpOnTitles(t *testing.T) {
 	w, e := newTitledWorld(t, says("hi"), signals(begun, until(nil, "Half a ")))
 	conv := w.conversation(chat.Conversation{})
 	run := w.stream(conv, user("hello"))
-	read(t, run, 0)
+	read(t, run)
 	e.next(t)
 	<-begun
 	w.Drain(t.Context())

@@ -20,6 +20,7 @@ const (
 	Unauthenticated
 	Forbidden
 	NotFound
+	Gone
 	Conflict
 	Precondition
 	TooLarge

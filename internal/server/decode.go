@@ -40,7 +40,7 @@ func checkBody(body any) []fault.Field {
 	case *api.MessagePatch:
 		return append(checkContent(b.Role, b.Content, "body.content"), checkMetadata(b.Metadata.Value)...)
 	case *api.NewResponse:
-		fields := checkPrompt(b)
+		fields := append(checkPrompt(b), checkUnstored(b)...)
 		for i, m := range promptMessages(b.Prompt) {
 			fields = append(fields, checkMessage(m, fmt.Sprintf("body.prompt[%d]", i))...)
 		}
@@ -60,6 +60,21 @@ func checkPrompt(b *api.NewResponse) []fault.Field {
 	default:
 		return nil
 	}
+}
+
+// checkUnstored finds what goes only with a response that is kept.
+func checkUnstored(b *api.NewResponse) []fault.Field {
+	if b.Store == nil || *b.Store {
+		return nil
+	}
+	var fields []fault.Field
+	if b.Background {
+		fields = append(fields, fault.Field{Location: "body.background", Message: "expected no background with store: false: nothing would be left to read"})
+	}
+	if b.Regenerate {
+		fields = append(fields, fault.Field{Location: "body.regenerate", Message: "expected no regenerate with store: false: the new output could not supersede the old one"})
+	}
+	return fields
 }
 
 func checkMessage(m api.NewMessage, at string) []fault.Field {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/parley-llm/parley/internal/chat"
+	"github.com/parley-llm/parley/internal/fault"
 	"github.com/parley-llm/parley/internal/sse"
 )
 
@@ -17,9 +18,10 @@ const (
 	batchLimit = 64 << 10
 )
 
-// stream answers with a run's events as they come, each written whole, and returns when the run has ended or the client
-// has gone, which does not end the run.
-func (s *server) stream(ctx context.Context, x *exchange, run *chat.Run) {
+// stream answers with the events of a response as they come, each written whole, and returns when they have ended or the client
+// has gone, which does not end the response. It closes the subscription.
+func (s *server) stream(ctx context.Context, x *exchange, sub *chat.Subscription) {
+	defer sub.Close()
 	s.Metrics.streamBegan()
 	defer s.Metrics.streamEnded()
 
@@ -29,14 +31,12 @@ func (s *server) stream(ctx context.Context, x *exchange, run *chat.Run) {
 	h["X-Accel-Buffering"] = []string{"no"}
 	x.WriteHeader(http.StatusOK)
 
-	sub := run.Subscribe(0)
-	defer sub.Close()
 	alive := time.NewTicker(heartbeat)
 	defer alive.Stop()
 	beat := false
 	for {
-		events, first, ended := sub.Take()
-		if s.send(x, events, first, beat, ended) != nil || ended {
+		batch, err := sub.Take(ctx)
+		if s.send(ctx, x, &batch, err, beat) != nil || err != nil || batch.Ended || batch.Cut {
 			return
 		}
 		select {
@@ -50,9 +50,9 @@ func (s *server) stream(ctx context.Context, x *exchange, run *chat.Run) {
 	}
 }
 
-// send writes events, the first of which has the number first, or the sign that the stream is alive, and sends them on
-// their way; the last ones go with the end of the answer.
-func (s *server) send(x *exchange, events []chat.Event, first int, beat, last bool) error {
+// send writes events, or the sign that the stream is alive, and sends them on their way; the last ones go with the end of
+// the answer. A stream that cannot go on says why.
+func (s *server) send(ctx context.Context, x *exchange, batch *chat.Batch, failed error, beat bool) error {
 	// Between its events a stream holds no buffers.
 	out := s.writers.Get().(*eventWriter)
 	defer out.giveBack(&s.writers)
@@ -60,11 +60,17 @@ func (s *server) send(x *exchange, events []chat.Event, first int, beat, last bo
 	if beat {
 		out.batch = sse.AppendComment(out.batch, "alive")
 	}
-	for i, ev := range events {
-		out.add(first+i, ev)
+	for i, ev := range batch.Events {
+		out.add(batch.First+i, ev)
+	}
+	switch {
+	case batch.Cut:
+		out.fail(batch.First-1, lagging())
+	case failed != nil && ctx.Err() == nil:
+		out.fail(batch.First-1, s.problem(ctx, failed).fault)
 	}
 	out.write()
-	if out.err == nil && !last {
+	if out.err == nil && !batch.Ended {
 		out.err = x.flush()
 	}
 	return out.err
@@ -92,6 +98,27 @@ func (w *eventWriter) add(number int, ev chat.Event) {
 	if len(w.batch) >= batchLimit {
 		w.write()
 	}
+}
+
+// fail writes why the stream goes no further. It has the number of the last event that was delivered: the response itself
+// may well go on.
+func (w *eventWriter) fail(number int, f *fault.Error) {
+	const name = "error"
+	o := object(w.data[:0])
+	o.open()
+	o.str("type", name)
+	o.int("sequence_number", int64(number))
+	o.str("code", f.Code)
+	o.str("message", f.Message)
+	o.raw("param", []byte("null"))
+	o.close()
+	w.data = o
+	w.batch = sse.AppendEvent(w.batch, int64(number), name, w.data)
+}
+
+// lagging is the fault of a reader that has not taken its events for too long.
+func lagging() *fault.Error {
+	return fault.New(fault.Unavailable, codeLagging, "The events were not read for so long that they are not held any more. Read on behind the last one that came, from the response's events.")
 }
 
 func (w *eventWriter) write() {

@@ -130,3 +130,10 @@ func (x *exchange) setReadDeadline(t time.Time) {
 		_ = w.SetReadDeadline(t)
 	}
 }
+
+// json answers with a JSON text. The client is gone if that fails.
+func (x *exchange) json(status int, body []byte) {
+	x.Header()["Content-Type"] = []string{jsonType}
+	x.WriteHeader(status)
+	_, _ = x.Write(append(body, '\n'))
+}

@@ -36,6 +36,7 @@ const (
 	codeHostNotAllowed   = "host_not_allowed"
 	codeCrossOrigin      = "cross_origin"
 	codeNotSupported     = "not_supported"
+	codeLagging          = "subscriber_lagging"
 )
 
 // statusOf is the one place where a kind of failure becomes a status. What only HTTP knows goes by its code.
@@ -59,6 +60,8 @@ func statusOf(f *fault.Error) int {
 		return http.StatusForbidden
 	case fault.NotFound:
 		return http.StatusNotFound
+	case fault.Gone:
+		return http.StatusGone
 	case fault.Conflict:
 		return http.StatusConflict
 	case fault.Precondition:
@@ -205,7 +208,6 @@ func (s *server) fromHuma(ctx huma.Context, _ string, v any) (any, error) {
 	if m.Status >= http.StatusInternalServerError {
 		f = fault.Of(m)
 	}
-	var later []fault.Field
 	for _, coarse := range m.Errors {
 		if len(m.Errors) > 1 && strings.HasPrefix(coarse.Message, decodeError) {
 			// What made it fail is among the others.
@@ -213,15 +215,8 @@ func (s *server) fromHuma(ctx huma.Context, _ string, v any) (any, error) {
 		}
 		for _, err := range s.refine(coarse) {
 			detail := err.(*huma.ErrorDetail) //nolint:errorlint // refine returns nothing else
-			field := s.field(ctx.Operation(), detail)
-			if isLater(field.Location, detail) {
-				later = addField(later, fault.Field{Location: field.Location, Message: "not supported yet"})
-			}
-			f.Fields = addField(f.Fields, field)
+			f.Fields = addField(f.Fields, s.field(ctx.Operation(), detail))
 		}
-	}
-	if len(later) > 0 {
-		f = fault.Of(notSupported(later...))
 	}
 	slices.SortFunc(f.Fields, func(a, b fault.Field) int {
 		return cmp.Or(strings.Compare(a.Location, b.Location), strings.Compare(a.Message, b.Message))
@@ -254,18 +249,6 @@ func (s *server) field(op *huma.Operation, detail *huma.ErrorDetail) fault.Field
 		message = strings.Replace(message, ", <nil>", "", 1)
 	}
 	return fault.Field{Location: location, Message: message}
-}
-
-// isLater reports whether a value is refused only because it asks for what a later version will do.
-func isLater(location string, detail *huma.ErrorDetail) bool {
-	switch location {
-	case "body.background":
-		return detail.Value == true
-	case "body.store":
-		return detail.Value == false
-	default:
-		return false
-	}
 }
 
 // addField adds one thing that is wrong, once, as long as the list is not too long.

@@ -66,6 +66,9 @@ var problemTable = []problemGroup{
 	}},
 	{"Prompts", []problemDoc{
 		{chat.CodeConversationLocked, 409, "A response is running on this conversation, and one runs at a time.", "Wait until it has ended and send the same request again; x-should-retry says that this may succeed."},
+		{chat.CodeNotStreamed, 409, "The response is made in one piece and still running, so it has no events yet.", "Read the response until it has ended, or prompt with stream or background."},
+		{chat.CodeEventLogExpired, 410, "The response's events are not kept any more: that is so a day after its end, and once one of its messages was edited or deleted.", "Read the response itself."},
+		{codeLagging, 503, "An event of a stream that the server broke off: its client had not read for so long that a mebibyte of events was waiting.", "Read on at the response's events, behind the last number that came."},
 		{chat.CodeResponseEnded, 409, "The response has ended already.", "Read it: it will not change any more."},
 		{"tool_call_missing", 422, "The prompt holds a tool's output, and no call with its call_id waits for one.", "Send it as a function_call_output with the call_id of a call that has no output yet."},
 		{"unsupported_param", 422, "The model's provider cannot do what a parameter asks for.", "Leave the parameter out, or prompt a model of another provider."},

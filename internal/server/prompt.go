@@ -24,7 +24,7 @@ func (s *server) plainPrompts(ctx huma.Context, next func(huma.Context)) {
 		s.fail(r.Context(), x, err)
 		return
 	}
-	s.answer(r.Context(), x, run, in.Body.Stream)
+	s.answer(r.Context(), x, run, &in.Body)
 }
 
 // plainPrompt reads such a prompt, as huma would, of a body that scan has found nothing wrong with.

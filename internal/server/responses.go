@@ -3,11 +3,13 @@ package server
 import (
 	"context"
 	"net/http"
+	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/parley-llm/parley/api"
 	"github.com/parley-llm/parley/internal/chat"
+	"github.com/parley-llm/parley/internal/fault"
 )
 
 const (
@@ -21,7 +23,8 @@ func (s *server) responseRoutes() {
 		method: http.MethodPost, path: responsesPath, id: "createResponse", tag: tagResponses,
 		summary: "Prompt a model",
 		description: "Stores the prompt, calls the model with the conversation so far, stores the reply. The question is stored, and its audit record written, before the model is called.\n\n" +
-			"Whole: 200 with the response once it is completed, incomplete or cancelled; a failure is a problem with response_id. With stream: true: 200 and an event stream at once, of which a failure is an event. A client that leaves does not end the response.\n\n" +
+			"Whole: 200 with the response once it is completed, incomplete or cancelled; a failure is a problem with response_id. With stream: true: 200 and an event stream at once, of which a failure is an event. A client that leaves does not end the response: its events can be read on at /api/responses/{response_id}/events. " +
+			"With background: true: 202 at once, with the response as it begins. With store: false nothing is kept but the audit records.\n\n" +
 			"With regenerate: true, in the place of prompt, the input of the last turn is run again, also of one that failed; the other fields may be given. When the new response is completed or incomplete it supersedes the old output: " +
 			"that is no message of the conversation any more, and only its own response still shows it. Otherwise the old output stays, and what came of the new one is in its response alone.",
 		status: http.StatusOK, reply: api.Response{},
@@ -30,6 +33,7 @@ func (s *server) responseRoutes() {
 			"Plain":     map[string]any{"prompt": "What is the capital of Portugal?"},
 			"Run again": map[string]any{"regenerate": true, "params": map[string]any{"temperature": 1}},
 			"Streamed":  map[string]any{"prompt": "Tell me about it.", "stream": true},
+			"Later":     map[string]any{"prompt": "Tell me all about it.", "background": true},
 			"Tools": map[string]any{
 				"prompt": "How warm is it in Lisbon?",
 				"tools":  []any{map[string]any{"type": "function", "name": "temperature", "parameters": map[string]any{"type": "object", "properties": map[string]any{"city": map[string]any{"type": "string"}}}}},
@@ -48,6 +52,73 @@ func (s *server) responseRoutes() {
 		summary: "Read a response", description: "Its state, also while it runs.",
 		status: http.StatusOK, reply: api.Response{}, errors: []int{http.StatusNotFound},
 	}, s.getResponse)
+	s.responseEventRoutes()
+}
+
+func (s *server) responseEventRoutes() {
+	op := s.operation(route{
+		method: http.MethodGet, path: responsePath + "/events", id: "readResponseEvents", tag: tagResponses,
+		summary: "Read a response's events",
+		description: "The event stream of a response behind the event numbered after: those that were, then those that come, until the last one. Each comes exactly once and with the number that it has in every stream of the response, so that a stream that broke is " +
+			"read on where it broke, also after a restart of the server. A browser's EventSource does so by itself, by Last-Event-ID, which goes before after.\n\n" +
+			"Streamed and background responses keep their events for a day after their end. Of a response that was made in one piece they are made from what is stored, once it has ended.",
+		status: http.StatusOK, errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusGone},
+	})
+	op.Responses["200"].Content = map[string]*huma.MediaType{"text/event-stream": eventStreamDocs()}
+	huma.Register(s.api, op, func(ctx context.Context, in *eventsInput) (*respondOutput, error) {
+		x := exchangeOf(ctx)
+		sub, err := s.Service.Events(ctx, x.caller.Owner, in.ResponseID, in.from)
+		if err != nil {
+			return nil, s.problem(ctx, err)
+		}
+		return &respondOutput{Body: func(huma.Context) { s.stream(ctx, x, sub) }}, nil
+	})
+	register(s, route{
+		method: http.MethodPost, path: responsePath + "/cancel", id: "cancelResponse", tag: tagResponses,
+		summary:     "Cancel a response",
+		description: "Stops the response, whoever asked for it, and keeps what has come. Waits up to five seconds for its end. One that has ended already stays as it is.",
+		status:      http.StatusOK, reply: api.Response{}, errors: []int{http.StatusNotFound},
+		examples: map[string]any{"Plain": map[string]any{}},
+	}, s.cancelResponse)
+}
+
+type eventsInput struct {
+	strict
+	ResponsePath
+	After       int64  `query:"after" minimum:"-1" default:"-1" doc:"The number of an event: the stream begins right behind it."`
+	LastEventID string `header:"Last-Event-ID" doc:"The same, as a browser sends it; goes before after."`
+
+	from int
+}
+
+// Resolve implements huma.Resolver.
+func (in *eventsInput) Resolve(ctx huma.Context) []error {
+	errs := in.strict.Resolve(ctx)
+	after := in.After
+	if in.LastEventID != "" {
+		var err error
+		if after, err = strconv.ParseInt(in.LastEventID, 10, 64); err != nil || after < -1 {
+			return append(errs, details([]fault.Field{{Location: "header.Last-Event-ID", Message: "expected the id of an event, a number"}})...)
+		}
+	}
+	in.from = int(min(max(after, -1), maxEventNumber)) + 1
+	return errs
+}
+
+// maxEventNumber is more than any event has.
+const maxEventNumber = 1 << 52
+
+type cancelInput struct {
+	ResponsePath
+	withBody[*api.CancelResponse]
+}
+
+func (s *server) cancelResponse(ctx context.Context, in *cancelInput) (*answer, error) {
+	r, err := s.Service.Cancel(ctx, exchangeOf(ctx).caller.Owner, in.ResponseID)
+	if err != nil {
+		return nil, err
+	}
+	return jsonAnswer(http.StatusOK, appendResponse(make([]byte, 0, 2048), &r)), nil
 }
 
 type respondInput struct {
@@ -63,13 +134,14 @@ type respondOutput struct {
 func (s *server) registerRespond(rt route) {
 	op := s.operation(rt)
 	op.Responses["200"].Content["text/event-stream"] = eventStreamDocs()
+	op.Responses["202"] = &huma.Response{Description: "The response has begun, with background.", Content: map[string]*huma.MediaType{jsonType: op.Responses["200"].Content[jsonType]}}
 	op.Middlewares = huma.Middlewares{s.plainPrompts}
 	huma.Register(s.api, op, func(ctx context.Context, in *respondInput) (*respondOutput, error) {
 		run, err := s.respond(ctx, in)
 		if err != nil {
 			return nil, s.problem(ctx, err)
 		}
-		return &respondOutput{Body: func(huma.Context) { s.answer(ctx, exchangeOf(ctx), run, in.Body.Stream) }}, nil
+		return &respondOutput{Body: func(huma.Context) { s.answer(ctx, exchangeOf(ctx), run, &in.Body) }}, nil
 	})
 }
 
@@ -77,15 +149,23 @@ func (s *server) respond(ctx context.Context, in *respondInput) (*chat.Run, erro
 	x := exchangeOf(ctx)
 	run, err := s.Service.Respond(ctx, chatRequest(x.caller, in))
 	// The prompt is stored; the answer, which may take long, does not hold it.
-	x.body, in.Body = nil, api.NewResponse{Stream: in.Body.Stream}
+	x.body, in.Body = nil, api.NewResponse{Stream: in.Body.Stream, Background: in.Body.Background}
 	return run, err
 }
 
-func (s *server) answer(ctx context.Context, x *exchange, run *chat.Run, stream bool) {
-	if stream {
-		s.stream(ctx, x, run)
-	} else {
+func (s *server) answer(ctx context.Context, x *exchange, run *chat.Run, body *api.NewResponse) {
+	switch {
+	case body.Stream:
+		s.stream(ctx, x, run.Reader())
+	case body.Background:
+		begun := run.Begun()
+		x.json(http.StatusAccepted, appendResponse(make([]byte, 0, 1024), &begun))
+		return
+	default:
 		s.whole(ctx, x, run)
+	}
+	if ctx.Err() != nil {
+		run.Abandon()
 	}
 }
 
@@ -94,7 +174,7 @@ func chatRequest(caller chat.Caller, in *respondInput) chat.Request {
 	req := chat.Request{
 		Caller: caller, ConversationID: in.ConversationID, Regenerate: b.Regenerate,
 		Model: b.Model, Instructions: b.Instructions, Params: params(b.Params),
-		Tools: orNone(b.Tools), ToolChoice: orNone(b.ToolChoice), Stream: b.Stream,
+		Tools: orNone(b.Tools), ToolChoice: orNone(b.ToolChoice), Stream: b.Stream, Background: b.Background, Unstored: b.Store != nil && !*b.Store,
 	}
 	if !b.Regenerate {
 		req.Input = promptItems(b.Prompt)
@@ -113,10 +193,7 @@ func (s *server) whole(ctx context.Context, x *exchange, run *chat.Run) {
 		s.fail(ctx, x, err)
 		return
 	}
-	x.Header()["Content-Type"] = []string{jsonType}
-	x.WriteHeader(http.StatusOK)
-	// The client is gone if this fails.
-	_, _ = x.Write(append(appendResponse(make([]byte, 0, 2048), &response), '\n'))
+	x.json(http.StatusOK, appendResponse(make([]byte, 0, 2048), &response))
 }
 
 type listResponsesInput struct {
@@ -139,7 +216,7 @@ func (s *server) listResponses(ctx context.Context, in *listResponsesInput) (*an
 
 type getResponseInput struct {
 	strict
-	ResponseID string `path:"response_id" doc:"The response's id." example:"resp_06bq3k0v5a9w2m7t1x4z8c6d5e"`
+	ResponsePath
 }
 
 func (s *server) getResponse(ctx context.Context, in *getResponseInput) (*answer, error) {

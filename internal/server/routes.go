@@ -167,6 +167,11 @@ type MessagePath struct {
 	MessageID string `path:"message_id" doc:"The message's id." example:"msg_06bq3k0v5a9w2m7t1x4z8c6d5e"`
 }
 
+// ResponsePath names a response.
+type ResponsePath struct {
+	ResponseID string `path:"response_id" doc:"The response's id." example:"resp_06bq3k0v5a9w2m7t1x4z8c6d5e"`
+}
+
 // IfMatch makes a change conditional.
 type IfMatch struct {
 	IfMatch string `header:"If-Match" doc:"The ETag of the version that is to be changed; another one is a 412."`

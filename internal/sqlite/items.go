@@ -288,6 +288,9 @@ func (t *tx) updateItem(owner string, it itemRow, edited bool, words string, rec
 		return err
 	}
 	if edited {
+		if err := t.write(t.prepare(deleteLogOf).text(owner).int(pos(c.num, it.Seq))); err != nil {
+			return err
+		}
 		if err := t.reindex(c.num, it.Seq, words); err != nil {
 			return err
 		}
@@ -308,6 +311,9 @@ func (s *Store) DeleteItem(ctx context.Context, owner, conversationID, id string
 		}
 		if version != 0 && current != version {
 			return versionMismatch()
+		}
+		if err := t.write(t.prepare(deleteLogOf).text(owner).int(at)); err != nil {
+			return err
 		}
 		if err := t.write(t.prepare(deleteItem).int(at)); err != nil {
 			return err

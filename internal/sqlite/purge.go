@@ -10,6 +10,8 @@ import (
 const (
 	purgeRows  = 200
 	purgeBytes = 4 << 20
+	// purgeBatches are batches of event logs.
+	purgeBatches = 100
 )
 
 // purgePause is how long a purge that failed waits before it goes on.
@@ -118,6 +120,12 @@ func (t *tx) purge(num int64) (more bool, err error) {
 			return false, err
 		}
 		return true, t.write(t.prepare(unindexDocs).int(pos(num, 0)).int(upTo))
+	}
+	if err := t.write(t.prepare(deleteLogsOf).int(num).int(purgeBatches)); err != nil {
+		return false, err
+	}
+	if t.Changes() > 0 {
+		return true, nil
 	}
 	if err := t.write(t.prepare(deleteResponses).int(num).int(purgeRows)); err != nil {
 		return false, err

@@ -9,11 +9,11 @@ import (
 const responseColumns = `r.num, r.conversation, r.id, r.owner, r.status, r.attempts, r.first_seq, coalesce(r.input_end, r.output_seq),
   r.output_seq, r.end_seq,
   r.created_at, r.started_at, r.first_token_at, r.completed_at, r.stream, r.model, r.provider, r.host, r.fallback_from, r.actor, r.request_id,
-  r.finish_reason, r.error_code, r.error_message, r.usage, r.cost, r.truncated`
+  r.finish_reason, r.error_code, r.error_message, r.usage, r.cost, r.truncated, r.last_event`
 
 const (
 	selectResponse = `SELECT ` + responseColumns + `, c.id FROM responses r JOIN conversations c ON c.num = r.conversation
-  WHERE r.id = ? AND r.owner = ?`
+  WHERE r.id = ? AND r.owner = ? AND r.first_seq >= 0`
 	listResponsesUp = `SELECT ` + responseColumns + ` FROM responses r
   WHERE r.conversation = ? AND r.num > ? AND r.num < ? AND r.first_seq > 0 ORDER BY r.num LIMIT ?`
 	listResponsesDown = `SELECT ` + responseColumns + ` FROM responses r
@@ -48,7 +48,8 @@ func scanResponse(s *stmt, a *arena, r *responseRow) (err error) {
 		return err
 	}
 	r.Cost, err = decodeCost(s.getRaw(a))
-	r.Truncated = int(s.getInt())
+	r.Truncated, r.LastEvent = int(s.getInt()), int(s.getInt())
+	r.Unstored = r.firstSeq == unstoredSeq
 	return err
 }
 

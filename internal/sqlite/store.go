@@ -84,6 +84,7 @@ type Store struct {
 	readers *readers
 	writer  *writer
 	purger  *purger
+	expiry  *expiry
 	forks   *forks
 	indexer *indexer
 	// searches has room for those that may run at a time, so that they leave readers to the others.
@@ -141,6 +142,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	s.purger = newPurger(s, o.Log)
+	s.expiry = newExpiry(s, o.Log)
 	s.forks = newForks()
 	s.searches = make(chan struct{}, max(o.Readers/2, 1))
 	s.prefixPatience = prefixPatience
@@ -149,6 +151,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 	s.check = startCheck(background, o.Path, o.Log, clean)
 	go s.writer.loop()
 	go s.purger.loop(background)
+	go s.expiry.loop(background)
 	go s.indexer.loop(background)
 	return nil
 }
@@ -247,6 +250,7 @@ func (s *Store) Close() error {
 func (s *Store) close() error {
 	s.stop()
 	<-s.purger.done
+	<-s.expiry.done
 	<-s.check.done
 	<-s.indexer.done
 	closed := audit.Record{

@@ -15,12 +15,13 @@ const (
   updated_at = ?, active_response = NULL, usage = ?, cost = ? WHERE num = ?`
 
 	insertResponse = `INSERT INTO responses (conversation, id, owner, status, attempts, first_seq, input_end, output_seq, end_seq, created_at,
-  stream, model, provider, host, actor, request_id, truncated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+  stream, model, provider, host, actor, request_id, truncated, last_event) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	selectRun = `SELECT r.num, r.conversation, r.status, r.first_seq, r.input_end, r.output_seq, c.next_seq, c.id, c.usage, c.cost
   FROM responses r LEFT JOIN conversations c ON c.num = r.conversation WHERE r.id = ? AND r.owner = ?`
 	setAttempt  = `UPDATE responses SET attempts = ?, model = ?, provider = ?, host = ?, fallback_from = ? WHERE num = ?`
 	endResponse = `UPDATE responses SET status = ?, attempts = ?, output_seq = ?, end_seq = ?, started_at = ?, first_token_at = ?, completed_at = ?,
-  finish_reason = ?, error_code = ?, error_message = ?, usage = ?, cost = ?, truncated = ? WHERE num = ?`
+  finish_reason = ?, error_code = ?, error_message = ?, usage = ?, cost = ?, truncated = ?, last_event = ? WHERE num = ?`
+	deleteResponse = `DELETE FROM responses WHERE num = ?`
 
 	// Where nobody has set one.
 	setTitle = `UPDATE conversations SET title = ?, title_set = 1, version = version + 1, quiet_versions = quiet_versions + 1 WHERE num = ? AND title_set = 0`
@@ -97,17 +98,27 @@ func (t *tx) insertResponse(conversation int64, owner string, r *chat.Response, 
 		s.int(inputEnd)
 	}
 	return t.write(s.int(outputSeq).int(outputSeq).ms(r.CreatedAt).
-		bool(r.Stream).text(r.Model).text(r.Provider).opt(r.Host).opt(r.Actor).opt(r.RequestID).count(r.Truncated))
+		bool(r.Stream).text(r.Model).text(r.Provider).opt(r.Host).opt(r.Actor).opt(r.RequestID).count(r.Truncated).count(r.LastEvent))
 }
 
-// BeginAside implements chat.Store. No item has the seq 0, and only such a response begins there.
+// Where a response begins that is no turn: no item has these seqs.
+const (
+	asideSeq    = 0
+	unstoredSeq = -1
+)
+
+// BeginAside implements chat.Store.
 func (s *Store) BeginAside(ctx context.Context, owner string, r *chat.Response, intent audit.Record) error {
 	return s.writer.submit(ctx, 0, func(t *tx) error {
 		c, err := t.state(owner, r.ConversationID)
 		if err != nil {
 			return err
 		}
-		if err := t.insertResponse(c.num, owner, r, 0, 0, 0); err != nil {
+		at := int64(asideSeq)
+		if r.Unstored {
+			at = unstoredSeq
+		}
+		if err := t.insertResponse(c.num, owner, r, at, 0, at); err != nil {
 			return err
 		}
 		return t.sealOne(&intent)
@@ -180,7 +191,7 @@ func (s *Store) End(ctx context.Context, owner string, e *chat.Ending) error {
 	output := e.Response.Output
 	for i := range output {
 		output[i].ResponseID, output[i].Output = e.Response.ID, true
-		output[i].Excluded = e.Response.Status.LeavesContext()
+		output[i].Excluded = output[i].Excluded || e.Response.Status.LeavesContext()
 	}
 	rows, err := encodeItems(e.Response.ConversationID, output)
 	if err != nil {
@@ -192,10 +203,13 @@ func (s *Store) End(ctx context.Context, owner string, e *chat.Ending) error {
 		if err != nil {
 			return err
 		}
-		if deleted = r.conversationID == ""; deleted {
+		deleted = r.conversationID == ""
+		switch {
+		case r.firstSeq == unstoredSeq:
+			return t.endUnstored(&r, e)
+		case deleted:
 			return t.end(&r, e, r.outputSeq, r.outputSeq)
-		}
-		if r.firstSeq == 0 {
+		case r.firstSeq == asideSeq:
 			return t.endAside(&r, e)
 		}
 		if len(rows) > 1 {
@@ -208,6 +222,14 @@ func (s *Store) End(ctx context.Context, owner string, e *chat.Ending) error {
 		s.purger.poke()
 	}
 	return err
+}
+
+// endUnstored writes that a response has ended of which nothing is kept.
+func (t *tx) endUnstored(r *run, e *chat.Ending) error {
+	if err := t.write(t.prepare(deleteResponse).int(r.num)); err != nil {
+		return err
+	}
+	return t.sealOne(&e.Outcome)
 }
 
 // endAside writes the end of a response that is no turn.
@@ -261,6 +283,9 @@ func (t *tx) endTurn(r *run, e *chat.Ending, output []itemRow) error {
 	if err := t.write(t.prepare(unlockConversation).int(next).int(added).ms(e.Response.CompletedAt).total(total).cost(r.cost.Plus(e.Response.Cost)).int(r.conversation)); err != nil {
 		return err
 	}
+	if err := t.putBatch(r.num, &e.Log); err != nil {
+		return err
+	}
 	return t.end(r, e, r.nextSeq, next)
 }
 
@@ -287,7 +312,7 @@ func (t *tx) end(r *run, e *chat.Ending, outputSeq, endSeq int64) error {
 	} else {
 		s.null().null()
 	}
-	if err := t.write(s.usage(final.Usage).cost(final.Cost).count(final.Truncated).int(r.num)); err != nil {
+	if err := t.write(s.usage(final.Usage).cost(final.Cost).count(final.Truncated).count(final.LastEvent).int(r.num)); err != nil {
 		return err
 	}
 	return t.sealOne(&e.Outcome)

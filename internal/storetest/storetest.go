@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"turns", turnCases},
 		{"regenerate", regenerateCases},
 		{"asides", asideCases},
+		{"events", eventCases},
 		{"deletion", deletionCases},
 		{"forks", forkCases},
 		{"owners", ownerCases},

@@ -1,0 +1,182 @@
+package chat
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// How far an event log may be behind.
+const (
+	logDelay  = 100 * time.Millisecond
+	logBytes  = 16 << 10
+	logEvents = 400
+	// logRetry is how long a log that could not be written waits.
+	logRetry = time.Second
+)
+
+// Event numbers are reserved in the store ahead of their use: what a server that dies has told its readers is not in its log to the last event, so
+// that the event which ends the response after all takes the first number that was not reserved. Begin reserves the first block.
+const (
+	reservedBlock = 1000
+	// stepEvents is more than any one step of a reply makes.
+	stepEvents = 16
+)
+
+// eventLog writes a run's events down beside the run, in batches, of which one is under way at a time. Its fields are guarded by the
+// run's lock.
+type eventLog struct {
+	run   *Run
+	store func(Batched) error
+
+	pending []byte
+	// told is how many events were published, kept how many of them are in the store.
+	told, kept int
+	// batch is the number of the next batch.
+	batch    int
+	reserved int
+	// room is the number of events that may be published, for the run's goroutine to look at without the lock.
+	room    atomic.Int64
+	timer   *time.Timer
+	writing bool
+	closed  bool
+	// written is there while somebody waits for a batch to be written.
+	written chan struct{}
+}
+
+// Batched is what Store.AppendEvents writes of an event log.
+type Batched struct {
+	// Number counts the log's batches from 0.
+	Number int
+	Steps  []byte
+	// LastEvent is the Response's from now on.
+	LastEvent int
+}
+
+func newEventLog(r *Run, store func(Batched) error) *eventLog {
+	l := &eventLog{run: r, store: store, reserved: reservedBlock}
+	l.room.Store(reservedBlock)
+	return l
+}
+
+func (l *eventLog) append(events []Event) {
+	l.told += len(events)
+	for _, ev := range events {
+		l.pending = appendStep(l.pending, ev)
+	}
+	switch {
+	case l.writing || l.closed:
+	case len(l.pending) >= logBytes || l.told-l.kept >= logEvents:
+		l.flush()
+	case l.timer == nil:
+		l.timer = time.AfterFunc(logDelay, l.due)
+	}
+}
+
+// due is called by the timer.
+func (l *eventLog) due() {
+	l.run.mu.Lock()
+	defer l.run.mu.Unlock()
+	l.timer = nil
+	if !l.writing && !l.closed {
+		l.flush()
+	}
+}
+
+// flush begins to write what is pending. The lock is held.
+func (l *eventLog) flush() {
+	l.stopTimer()
+	b := Batched{Number: l.batch, Steps: l.pending, LastEvent: l.reserved}
+	told := l.told
+	for b.LastEvent < told+reservedBlock/2 {
+		b.LastEvent += max(reservedBlock, b.LastEvent/2)
+	}
+	l.pending, l.writing = nil, true
+	go l.write(b, told)
+}
+
+func (l *eventLog) write(b Batched, told int) {
+	err := l.store(b)
+	r := l.run
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l.writing = false
+	if err != nil {
+		// The next one has this number, too, and takes its place should it have been written all the same.
+		l.pending = append(b.Steps, l.pending...)
+	} else {
+		l.batch, l.kept, l.reserved = b.Number+1, told, b.LastEvent
+		l.room.Store(int64(l.reserved))
+		r.release()
+	}
+	if l.written != nil {
+		close(l.written)
+		l.written = nil
+	}
+	switch {
+	case l.closed || len(l.pending) == 0:
+	case err != nil:
+		l.timer = time.AfterFunc(logRetry, l.due)
+	case len(l.pending) >= logBytes || l.told-l.kept >= logEvents:
+		l.flush()
+	default:
+		l.timer = time.AfterFunc(logDelay, l.due)
+	}
+}
+
+func (l *eventLog) stopTimer() {
+	if l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
+	}
+}
+
+// makeRoom waits until one more step may be told, which it almost always may at once. It is for the run's own goroutine.
+func (r *Run) makeRoom(ctx context.Context) error {
+	l := r.log
+	if l == nil || int64(l.told+stepEvents) <= l.room.Load() { // told is written by this goroutine alone
+		return nil
+	}
+	for {
+		r.mu.Lock()
+		if l.told+stepEvents <= l.reserved {
+			r.mu.Unlock()
+			return nil
+		}
+		if !l.writing && l.timer == nil {
+			l.flush()
+		}
+		if l.written == nil {
+			l.written = make(chan struct{})
+		}
+		written := l.written
+		r.mu.Unlock()
+		select {
+		case <-written:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// closeLog stops the log and returns what is left of it to be written with the end, once no batch is under way.
+func (r *Run) closeLog() (rest Batched) {
+	l := r.log
+	if l == nil {
+		return Batched{}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l.closed = true
+	l.stopTimer()
+	for l.writing {
+		if l.written == nil {
+			l.written = make(chan struct{})
+		}
+		written := l.written
+		r.mu.Unlock()
+		<-written
+		r.mu.Lock()
+	}
+	return Batched{Number: l.batch, Steps: l.pending, LastEvent: l.told}
+}

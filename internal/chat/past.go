@@ -1,0 +1,144 @@
+package chat
+
+import (
+	"context"
+	"time"
+
+	"github.com/parley-llm/parley/internal/fault"
+)
+
+// Codes of events that cannot be read.
+const (
+	CodeNotStreamed     = "not_streamed"
+	CodeEventLogExpired = "event_log_expired"
+)
+
+// EventLogLife is how long the event log of a response is kept after its end.
+const EventLogLife = 24 * time.Hour
+
+// Events reads the events of a response from the one numbered from, those that were and those that come. Of a response that was
+// made in one piece, which has no event log, they are made from what is stored; while it runs: Conflict, not_streamed. Where the log is
+// not kept any more: Gone, event_log_expired. The caller must Close the subscription.
+func (s *Service) Events(ctx context.Context, owner, id string, from int) (*Subscription, error) {
+	sub := newSubscription(max(from, 0))
+	sub.past = &past{service: s, owner: owner, id: id}
+	if run := s.run(id); run != nil && run.owner == owner && !run.response.Unstored {
+		if run.log == nil {
+			return nil, notStreamed()
+		}
+		sub.run = run
+	} else if err := sub.past.open(ctx); err != nil {
+		return nil, err
+	}
+	sub.notify()
+	return sub, nil
+}
+
+func notStreamed() *fault.Error {
+	return fault.New(fault.Conflict, CodeNotStreamed, "This response is made in one piece and has no events before its end. Read the response itself, or prompt with stream or background.")
+}
+
+func logExpired() *fault.Error {
+	return fault.New(fault.Gone, CodeEventLogExpired, "The events of this response are not kept any more. Read the response itself.")
+}
+
+// past reads the events of a response from the store.
+type past struct {
+	service   *Service
+	owner, id string
+	player    *player
+	// batch is the number of the log's batch that is read next.
+	batch int
+	// final is the response once it is known how it ended; what is read of the log after that is all of it.
+	final *Response
+}
+
+// open reads the response and the beginning of its log, so that what is wrong with them is found at once and not in the middle of an answer.
+func (p *past) open(ctx context.Context) error {
+	r, err := p.service.Store.Response(ctx, p.owner, p.id)
+	if err != nil {
+		return err
+	}
+	p.player = newPlayer(&r)
+	ended := r.Status.Terminal()
+	if ended {
+		p.final = &r
+	}
+	switch {
+	case r.LastEvent == 0 && !ended:
+		return notStreamed()
+	case r.LastEvent == 0:
+		return nil
+	case ended && p.service.Now().Sub(r.CompletedAt) > EventLogLife:
+		return logExpired()
+	}
+	more, err := p.read(ctx)
+	if err == nil && ended && !more {
+		return logExpired()
+	}
+	return err
+}
+
+// read plays what comes next in the log, and reports whether anything did.
+func (p *past) read(ctx context.Context) (more bool, err error) {
+	batches, err := p.service.Store.EventLog(ctx, p.owner, p.id, p.batch)
+	if err != nil {
+		return false, err
+	}
+	p.batch += len(batches)
+	for _, b := range batches {
+		if err := p.player.play(b); err != nil {
+			return false, err
+		}
+	}
+	return len(batches) > 0, nil
+}
+
+// take is the next of the events, which the reader may have had.
+func (p *past) take(ctx context.Context, s *Subscription) (Batch, error) {
+	if p.player == nil {
+		if err := p.open(ctx); err != nil {
+			return Batch{}, err
+		}
+	}
+	if len(p.player.events) == 0 {
+		if done, err := p.advance(ctx, s); done || err != nil {
+			return p.batchOf(done), err
+		}
+	}
+	s.notify()
+	return p.batchOf(false), nil
+}
+
+func (p *past) batchOf(ended bool) Batch {
+	events, first := p.player.take()
+	return Batch{Events: events, First: first, Ended: ended}
+}
+
+// advance makes more events, or has the reader wait for them. It reports whether they are the last ones.
+func (p *past) advance(ctx context.Context, s *Subscription) (ended bool, err error) {
+	if p.final != nil && p.final.LastEvent == 0 {
+		p.player.stored(p.final)
+		return true, nil
+	}
+	more, err := p.read(ctx)
+	switch {
+	case err != nil || more:
+		return false, err
+	case s.run != nil:
+		// What the run does not hold any more is in the log; if it is not, the log was removed.
+		return false, logExpired()
+	case p.final != nil:
+		p.player.end(p.final)
+		return true, nil
+	}
+	r, err := p.service.Store.Response(ctx, p.owner, p.id)
+	if err == nil && r.Status.Terminal() {
+		p.final = &r
+		return false, nil
+	}
+	if err == nil {
+		time.AfterFunc(followPause, s.notify)
+	}
+	return false, err
+}
