@@ -89,6 +89,14 @@ SECONDS ?=
 crash: build ## kill the server KILLS times under load and look for what was lost, for at most SECONDS; SEED repeats a run
 	PARLEY_KILLS=$(KILLS) PARLEY_SECONDS=$(SECONDS) PARLEY_SEED=$(SEED) PARLEY_TEST_BINARY=$(CURDIR)/bin/parley $(GO) test ./cmd/parley -run TestKilled -count=1 -v -timeout 2h
 
+.PHONY: faults
+faults: ## have a model's provider fail in every known way, ROUNDS times; flags of go test in ARGS
+	PARLEY_FAULT_ROUNDS=$(or $(ROUNDS),5) $(GO) test ./internal/faulttest -run TestFaults -count=1 -v -timeout 30m $(ARGS)
+
+.PHONY: leaks
+leaks: ## drop 10,000 streams and have 1,000 calls fail, and look for what is left of them; flags of go test in ARGS
+	GOEXPERIMENT=goroutineleakprofile PARLEY_DROPPED_STREAMS=10000 PARLEY_UPSTREAM_FAULTS=1000 $(GO) test ./internal/faulttest -run TestNothingLeaks -count=1 -v -timeout 30m $(ARGS)
+
 .PHONY: bench
 bench: ## measure against a bare proxy; flags in ARGS
 	$(GO) run ./bench $(ARGS)

@@ -26,12 +26,14 @@ import (
 // A line that starts with "%%" is an order; it may stand anywhere, also before the head:
 //
 //	%% hold            wait for Upstream.Release
+//	%% pause 20ms      send nothing for so long
 //	%% stall           send nothing more, until the client goes
 //	%% close           close the connection here
 //	%% reset           break the connection off with a TCP reset
 //	%% repeat 20ms     send the rest, which is text, again and again with that pause, until the client goes
 //	%% fill 2MiB       send that many letters x
 //	%% gzip            compress what follows of the body
+//	%% raw             send what follows as it stands, whatever the framing
 type script []step
 
 type step struct {
@@ -85,8 +87,8 @@ func parseOrder(words []string) (step, error) {
 	}
 	var err error
 	switch st.order {
-	case "hold", "stall", "close", "reset", "gzip":
-	case "repeat":
+	case "hold", "stall", "close", "reset", "gzip", "raw":
+	case "repeat", "pause":
 		st.duration, err = time.ParseDuration(argument)
 	case "fill":
 		st.size, err = parseSize(argument)
@@ -138,6 +140,8 @@ func (p *play) step(st step) error {
 	switch st.order {
 	case "hold":
 		return p.hold()
+	case "pause":
+		return p.pause(st.duration)
 	case "stall":
 		return p.untilGone()
 	case "close":
@@ -149,6 +153,9 @@ func (p *play) step(st step) error {
 		return errOver
 	case "fill":
 		return p.fill(st.size)
+	case "raw":
+		p.out, p.zip, p.chunks, p.closes = p.conn, nil, nil, true
+		return nil
 	case "gzip":
 		p.zip = gzip.NewWriter(p.out)
 		p.out = p.zip
@@ -212,11 +219,18 @@ func (p *play) repeat(texts script, pause time.Duration) error {
 		if pause == 0 {
 			continue
 		}
-		select {
-		case <-time.After(pause):
-		case <-p.upstream.ended:
-			return errOver
+		if err := p.pause(pause); err != nil {
+			return err
 		}
+	}
+}
+
+func (p *play) pause(d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-p.upstream.ended:
+		return errOver
 	}
 }
 

@@ -53,6 +53,8 @@ func TestAnUpstreamSaysWhatItsScriptSays(t *testing.T) {
 		{name: "with a length that it counts", script: "HTTP/1.1 200 OK\ncontent-length: auto\n\n{}\n%% close", want: "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{}\n"},
 		{name: "with a length that is wrong", script: "HTTP/1.1 200 OK\nContent-Length: 99\n\n{}\n%% close", want: "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}\n"},
 		{name: "nothing but a reset", script: "%% reset", err: syscall.ECONNRESET},
+		{name: "in chunks, and then raw", script: "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\none\n\n%% raw\ntwo\n", want: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\none\n\n\r\ntwo\n"},
+		{name: "after a pause", script: "HTTP/1.1 200 OK\n\none\n%% pause 1ms\ntwo\n", want: "HTTP/1.1 200 OK\r\n\r\none\ntwo\n"},
 		{name: "a lump", script: "HTTP/1.1 200 OK\n\na\n%% fill 3\nb\n", want: "HTTP/1.1 200 OK\r\n\r\na\nxxxb\n"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -139,7 +141,7 @@ func TestAnUpstreamRepeatsItselfUntilItsClientGoes(t *testing.T) {
 }
 
 func TestScriptsAreChecked(t *testing.T) {
-	for _, script := range []string{"%%", "%% explode", "%% repeat often", "%% fill much"} {
+	for _, script := range []string{"%%", "%% explode", "%% repeat often", "%% pause a while", "%% fill much"} {
 		if _, err := parseScript(script); err == nil {
 			t.Errorf("%q passed", script)
 		}

@@ -59,7 +59,8 @@ type Client struct {
 	MaxBytes        int64
 	MaxEvents       int
 
-	key       string
+	// secrets replaces what is ours in a provider's words; nil where nothing is.
+	secrets   *strings.Replacer
 	transport http.RoundTripper
 	// The heads of a GET, and of a POST by the answer that it wants. All requests share them, so nobody changes them.
 	getHead, wholeHead, streamHead http.Header
@@ -81,7 +82,7 @@ func New(cfg *Config, path, what string) (*Client, error) {
 		Idle:      cmp.Or(cfg.IdleTimeout, DefaultIdleTimeout),
 		MaxBytes:  maxBytes,
 		MaxEvents: maxEvents,
-		key:       cfg.Key,
+		secrets:   secrets(cfg),
 		transport: cfg.Transport,
 
 		getHead:    http.Header{"Accept": {mediaJSON}},
@@ -103,6 +104,30 @@ func New(cfg *Config, path, what string) (*Client, error) {
 		c.transport = transport
 	}
 	return c, nil
+}
+
+// minSecret is the shortest value of a header that is taken for a secret; shorter ones are switches and versions.
+const minSecret = 8
+
+// secrets are the key and the values of the operator's headers.
+func secrets(cfg *Config) *strings.Replacer {
+	var pairs []string
+	if cfg.Key != "" {
+		pairs = append(pairs, cfg.Key, "[key]")
+	}
+	for _, value := range cfg.Header {
+		// A token may be quoted without its scheme.
+		_, token, _ := strings.Cut(value, " ")
+		for _, secret := range []string{value, token} {
+			if len(secret) >= minSecret {
+				pairs = append(pairs, secret, "[header]")
+			}
+		}
+	}
+	if len(pairs) == 0 {
+		return nil
+	}
+	return strings.NewReplacer(pairs...)
 }
 
 // SetHeader adds to what every request carries, unless the operator has said otherwise. It is called before the first

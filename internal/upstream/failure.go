@@ -213,10 +213,10 @@ func outage(status int) bool {
 	return status == http.StatusRequestTimeout || status >= http.StatusInternalServerError
 }
 
-// detail is a provider's text for the audit: cut, valid, and without our key should it be quoted.
+// detail is a provider's text for the audit: cut, valid, and without our key and headers should they be quoted.
 func (c *Client) detail(text string) string {
-	if c.key != "" {
-		text = strings.ReplaceAll(text, c.key, "[key]")
+	if c.secrets != nil {
+		text = c.secrets.Replace(text)
 	}
 	if len(text) > maxDetail {
 		text = text[:maxDetail]

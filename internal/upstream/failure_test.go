@@ -36,10 +36,13 @@ func TestProblemsAreReadInTheShapesThatAreAbout(t *testing.T) {
 	}
 }
 
-func TestDetailIsCutAndHoldsNoKey(t *testing.T) {
-	c := &Client{key: "sk-test-key"}
-	got := c.detail("Incorrect key sk-test-key. " + strings.Repeat("é", 2*maxDetail) + "\xff")
-	if len(got) > maxDetail || !utf8.ValidString(got) || !strings.HasPrefix(got, "Incorrect key [key]. é") {
+func TestDetailIsCutAndHoldsNoSecret(t *testing.T) {
+	c, err := New(&Config{BaseURL: "http://llm.test", Key: "sk-test-key", Header: map[string]string{"X-Gateway": "Bearer token-of-the-gateway", "X-Beta": "1"}}, "/x", "an answer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := c.detail("Incorrect key sk-test-key with token-of-the-gateway (Bearer token-of-the-gateway), 1. " + strings.Repeat("é", 2*maxDetail) + "\xff")
+	if len(got) > maxDetail || !utf8.ValidString(got) || !strings.HasPrefix(got, "Incorrect key [key] with [header] ([header]), 1. é") {
 		t.Errorf("%d bytes: %.40q", len(got), got)
 	}
 }

@@ -1,0 +1,127 @@
+package faulttest
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"runtime"
+	"runtime/pprof"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// settling is how long what has been told to end may take to.
+const settling = 20 * time.Second
+
+// resources are what the process holds.
+type resources struct {
+	// goroutines by where they were started.
+	goroutines map[string]int
+	// files that are open; -1 where that cannot be told.
+	files int
+}
+
+func inUse(t testing.TB) resources {
+	t.Helper()
+	r := resources{goroutines: goroutines(), files: -1}
+	if entries, err := os.ReadDir("/proc/self/fd"); err == nil {
+		r.files = len(entries)
+	}
+	return r
+}
+
+var createdBy = regexp.MustCompile(`(?m)^created by (\S+)`)
+
+// goroutines counts all of them but the tests' own, by the function that started them.
+func goroutines() map[string]int {
+	stacks := make([]byte, 1<<20)
+	for {
+		n := runtime.Stack(stacks, true)
+		if n < len(stacks) {
+			stacks = stacks[:n]
+			break
+		}
+		stacks = make([]byte, 2*len(stacks))
+	}
+	counts := map[string]int{}
+	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
+		starter := "main"
+		if m := createdBy.FindStringSubmatch(stack); m != nil {
+			starter = m[1]
+		}
+		if !strings.HasPrefix(starter, "testing.") {
+			counts[starter]++
+		}
+	}
+	return counts
+}
+
+// settled is what is held when nothing has come or gone for a while. release lets go of what is only kept for later.
+func settled(t *testing.T, release func()) resources {
+	t.Helper()
+	const quiet = 20
+	now, same := inUse(t), 0
+	for deadline := time.Now().Add(settling); same < quiet && time.Now().Before(deadline); <-time.After(50 * time.Millisecond) {
+		release()
+		before := now
+		if now = inUse(t); now.files == before.files && maps.Equal(now.goroutines, before.goroutines) {
+			same++
+		} else {
+			same = 0
+		}
+	}
+	return now
+}
+
+// check waits until no more is held than before. What then still is has leaked. release lets go of what is only kept for later.
+func (r resources) check(t *testing.T, release func()) {
+	t.Helper()
+	var extra []string
+	for deadline := time.Now().Add(settling); time.Now().Before(deadline); <-time.After(20 * time.Millisecond) {
+		release()
+		if extra = r.extra(t); len(extra) == 0 {
+			break
+		}
+	}
+	if len(extra) > 0 {
+		t.Errorf("leaked: %s", strings.Join(extra, "; "))
+	}
+	now := inUse(t)
+	t.Logf("%d goroutines and %d files are in use, %d and %d were", sum(now.goroutines), now.files, sum(r.goroutines), r.files)
+	if leaks := pprof.Lookup("goroutineleak"); leaks != nil {
+		var text strings.Builder
+		if err := leaks.WriteTo(&text, 1); err != nil {
+			t.Error(err)
+		}
+		t.Logf("the goroutine-leak profile counts %d", leaks.Count())
+		if leaks.Count() > 0 {
+			t.Errorf("goroutines that can never go on:\n%s", text.String())
+		}
+	}
+}
+
+func (r resources) extra(t testing.TB) []string {
+	t.Helper()
+	now := inUse(t)
+	var extra []string
+	for _, starter := range slices.Sorted(maps.Keys(now.goroutines)) {
+		if n := now.goroutines[starter] - r.goroutines[starter]; n > 0 {
+			extra = append(extra, fmt.Sprintf("%d goroutines of %s", n, starter))
+		}
+	}
+	if n := now.files - r.files; n > 0 {
+		extra = append(extra, fmt.Sprintf("%d files", n))
+	}
+	return extra
+}
+
+func sum(counts map[string]int) int {
+	n := 0
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}
