@@ -3,8 +3,10 @@ package chat_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/fault"
@@ -171,5 +173,54 @@ func TestAResponseThatIsStoppedBeforeItsModelIsCalledWasNotSent(t *testing.T) {
 			t.Errorf("recorded %+v", recs)
 		}
 		w.verify()
+	})
+}
+
+func TestNoMoreCallsRunAtOnceThanThereArePlacesAndNoPlaceIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const places, rounds, prompts = 4, 3, 20
+		var mu sync.Mutex
+		running, most := 0, 0
+		count := func(by int) {
+			mu.Lock()
+			defer mu.Unlock()
+			running += by
+			most = max(most, running)
+		}
+		ends := []script{says("ok"), fails(upstreamError(false)), fails(outage(), "Hel"), func(context.Context, func(llm.Event, error) bool) { panic("a provider's fault") }}
+		var scripts []script
+		for n := range rounds * places {
+			scripts = append(scripts, func(ctx context.Context, yield func(llm.Event, error) bool) {
+				count(1)
+				defer count(-1)
+				time.Sleep(time.Second)
+				ends[n%len(ends)](ctx, yield)
+			})
+		}
+		w := newWorld(t, scripts...)
+		w.UpstreamConcurrency = places
+		for range rounds {
+			var runs []*chat.Run
+			for range prompts {
+				conv := w.conversation(chat.Conversation{})
+				run, err := w.respond(conv, user("hi"))
+				switch {
+				case err == nil:
+					runs = append(runs, run)
+				case code(err) != chat.CodeOverloaded || len(w.records(conv)) != 0:
+					t.Errorf("got %v and %d records", err, len(w.records(conv)))
+				}
+			}
+			if len(runs) != places {
+				t.Errorf("%d prompts found a place, want %d", len(runs), places)
+			}
+			for _, run := range runs {
+				_, _ = run.Wait(t.Context())
+			}
+			synctest.Wait()
+		}
+		if most != places {
+			t.Errorf("%d calls at once", most)
+		}
 	})
 }

@@ -135,7 +135,7 @@ func face(t *testing.T, via *surface, s *scene, r row) int {
 		t.Errorf("the trap was called %d times", n)
 	}
 	checkStored(w, conversation, got.responseID, want, &r)
-	checkAudit(w, got.responseID, want, r.attempts)
+	checkAudit(w, got.responseID, want, &r)
 
 	next := healthy
 	if r.heals {
@@ -209,7 +209,7 @@ func checkStored(w *world, conversation, id string, want answer, r *row) {
 }
 
 // checkAudit looks for the intent of each attempt, and for its one outcome behind it.
-func checkAudit(w *world, id string, want answer, attempts int) {
+func checkAudit(w *world, id string, want answer, r *row) {
 	w.t.Helper()
 	var list struct {
 		Data []api.AuditRecord `json:"data"`
@@ -226,9 +226,15 @@ func checkAudit(w *world, id string, want answer, attempts int) {
 				w.t.Errorf("a record holds %s: %s", secret, text)
 			}
 		}
+		// A limit is waited for, and it is that one: the others are far longer, or were not reached.
+		if took := rec.DurationMS; took != nil && r.lasts > 0 {
+			if d := time.Duration(*took) * time.Millisecond; d < r.lasts-r.lasts/10 || d > patience/2 {
+				w.t.Errorf("an attempt took %v, the time limit is %v", d, r.lasts)
+			}
+		}
 		got = append(got, strings.TrimSpace(fmt.Sprintf("%s %d %s %s", rec.Kind, rec.Attempt, rec.Status, rec.ErrorCode)))
 	}
-	for n := 1; n <= attempts; n++ {
+	for n := 1; n <= r.attempts; n++ {
 		status := "failed"
 		if want.code == "" {
 			status = "completed"

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
 	"math/big"
 	"net"
 	"strings"
@@ -106,7 +107,8 @@ func certified(s *scene, name string, trusted bool) {
 
 // nameServer answers that no name exists, but for those that begin with "silent", to which it says nothing.
 type nameServer struct {
-	conn net.PacketConn
+	conn  net.PacketConn
+	names atomic.Int64
 
 	mu      sync.Mutex
 	queries map[string]int
@@ -173,8 +175,10 @@ func (n *nameServer) asked(name string) int {
 	return n.queries[name]
 }
 
-// named has the scene's host be a name that the name server is asked for.
-func (n *nameServer) named(s *scene, name string) {
+// named has the scene's host be a name that the name server is asked for. Each scene has its own: those who ask for the same one share
+// the answer.
+func (n *nameServer) named(s *scene, kind string) {
+	name := fmt.Sprintf("%s-%d", kind, n.names.Add(1))
 	s.host = name + ".invalid"
 	s.fired = func() int {
 		if n.asked(name) == 0 {

@@ -16,6 +16,8 @@ type row struct {
 	whole, streamed answer
 	// firstByte and idle are the time limits, patience where they are 0.
 	firstByte, idle time.Duration
+	// lasts is the time limit that the fault runs into.
+	lasts time.Duration
 	// heals: the provider is well afterwards, and the next prompt goes to it.
 	heals bool
 }
@@ -56,8 +58,11 @@ var (
 
 func (a answer) keeping(k keeping) answer { a.keeps = k; return a }
 
-// short is a time limit that a test waits for.
-const short = 400 * time.Millisecond
+// short is a time limit that a test waits for. Until then the request must have arrived, also where many tests run.
+const short = 2 * time.Second
+
+// connecting is the time limit of connecting, names included, and that of TLS.
+const connecting = 5 * time.Second
 
 // says has the upstream answer by a file whatever the mode.
 func says(name string) func(*scene) { return func(s *scene) { s.answers(s.file(name)) } }
@@ -82,18 +87,18 @@ func then(rest string) func(*scene) string { return func(s *scene) string { retu
 func table(names *nameServer) []row {
 	return []row{
 		{id: "F1", name: "its name is unknown", set: func(s *scene) { names.named(s, "unknown") }, attempts: 3, whole: failed, streamed: failed},
-		{id: "F2", name: "no name server answers", set: func(s *scene) { names.named(s, "silent") }, whole: timedOut, streamed: timedOut},
+		{id: "F2", name: "no name server answers", set: func(s *scene) { names.named(s, "silent") }, whole: timedOut, streamed: timedOut, lasts: connecting},
 		{id: "F3", name: "it refuses connections", set: closed, attempts: 3, whole: failed, streamed: failed},
-		{id: "F4", name: "no connection comes about", set: blocked, whole: timedOut, streamed: timedOut},
+		{id: "F4", name: "no connection comes about", set: blocked, whole: timedOut, streamed: timedOut, lasts: connecting},
 		{id: "F5", name: "its certificate is not trusted", set: func(s *scene) { certified(s, "127.0.0.1", false) }, whole: failed, streamed: failed},
 		{id: "F6", name: "its certificate is another host's", set: func(s *scene) { certified(s, "other.example", true) }, whole: failed, streamed: failed},
-		{id: "F7", name: "TLS stalls", set: silentTLS, whole: timedOut, streamed: timedOut},
+		{id: "F7", name: "TLS stalls", set: silentTLS, whole: timedOut, streamed: timedOut, lasts: connecting},
 		{id: "F8", name: "it resets before the head", set: says("reset"), attempts: 3, whole: failed, streamed: failed, heals: true},
 		{id: "F8", name: "it closes before the head", set: says("no-answer"), attempts: 3, whole: failed, streamed: failed, heals: true},
 		{id: "F8", name: "it answers what is not HTTP", set: says("garbage"), whole: failed, streamed: failed, heals: true},
-		{id: "F9", name: "no head comes", set: says("no-headers"), whole: timedOut, streamed: timedOut, firstByte: short},
-		{id: "F9", name: "no body comes", set: modes(file("whole-no-body"), file("stream-no-body")), whole: timedOut, streamed: timedOut, firstByte: short},
-		{id: "F10", name: "the head drips", set: says("headers-drip"), whole: timedOut, streamed: timedOut, firstByte: short},
+		{id: "F9", name: "no head comes", set: says("no-headers"), whole: timedOut, streamed: timedOut, firstByte: short, lasts: short},
+		{id: "F9", name: "no body comes", set: modes(file("whole-no-body"), file("stream-no-body")), whole: timedOut, streamed: timedOut, firstByte: short, lasts: short},
+		{id: "F10", name: "the head drips", set: says("headers-drip"), whole: timedOut, streamed: timedOut, firstByte: short, lasts: short},
 		{id: "F11", name: "400", set: says("400"), whole: rejected, streamed: rejected, heals: true},
 		{id: "F12", name: "401", set: says("401"), whole: refused, streamed: refused, heals: true},
 		{id: "F12", name: "403", set: says("403"), whole: refused, streamed: refused, heals: true},
@@ -113,7 +118,7 @@ func table(names *nameServer) []row {
 		{id: "F24", name: "a clean end without the end marker", set: modes(unfinished, then("")), whole: failed, streamed: truncated.keeping(all), heals: true},
 		{id: "F24", name: "the end of the connection without the end marker", set: modes(file("whole-short"), then("%% close")), whole: failed, streamed: truncated.keeping(all), heals: true},
 		{id: "F25", name: "a reset in the middle", set: modes(file("whole-reset"), then("%% reset")), whole: failed, streamed: truncated.keeping(some), heals: true},
-		{id: "F26", name: "silence in the middle", set: modes(file("whole-stall"), then("%% stall")), whole: timedOut, streamed: timedOut.keeping(all), idle: short},
+		{id: "F26", name: "silence in the middle", set: modes(file("whole-stall"), then("%% stall")), whole: timedOut, streamed: timedOut.keeping(all), idle: short, lasts: short},
 		{id: "F27", name: "a malformed chunk", set: modes(chunk, then("%% raw\nno length\r\nat all\r\n%% close")), whole: failed, streamed: truncated.keeping(all), heals: true},
 		{id: "F27", name: "a malformed event", set: modes(notJSON, then("data: {\"choices\":[{\"CANARY-sk-1234567890\n\n")), whole: failed, streamed: failed.keeping(all), heals: true},
 		{id: "F28", name: "an error in the answer", set: modes(file("error-as-200"), then("event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"server_error\",\"message\":\"CANARY-sk-1234567890\"}}\n\n")), whole: failed, streamed: failed.keeping(all), heals: true},
