@@ -194,7 +194,8 @@ func (s *Service) mayRetry(ctx context.Context, t *turn, tries int, res *result)
 	if wait == 0 {
 		wait = time.Duration(rand.Int64N(int64(backoff << (tries - 1)))) //nolint:gosec // jitter needs no secrecy
 	}
-	if s.refusedFor(t) > wait || !s.budget.take() {
+	until, limited := ctx.Deadline()
+	if limited && time.Until(until) < wait || s.refusedFor(t) > wait || !s.budget.take() {
 		return false
 	}
 	timer := time.NewTimer(wait)

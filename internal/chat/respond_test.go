@@ -244,6 +244,22 @@ func TestTheProvidersRetryAfterIsHonoured(t *testing.T) {
 	})
 }
 
+func TestAFailureIsPassedOnAtOnceWhenTheWaitGoesBeyondTheTimeThatIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := upstreamError(true)
+		e.RetryAfter = 20 * time.Second
+		w := newWorld(t, fails(e), says("never"))
+		w.UpstreamTimeout = 15 * time.Second
+		began := time.Now()
+		if _, err := w.ask(w.conversation(chat.Conversation{}), "hi"); code(err) != "upstream_failed" || len(w.provider.calls()) != 1 {
+			t.Errorf("%d calls, %v", len(w.provider.calls()), err)
+		}
+		if waited := time.Since(began); waited > time.Second {
+			t.Errorf("told after %v", waited)
+		}
+	})
+}
+
 func TestNoFurtherAttemptIsMadeWhenItsIntentCannotBeWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, fails(upstreamError(true)), says("never"))
