@@ -43,6 +43,14 @@ func WithIdempotencyKey(ctx context.Context, key string) context.Context {
 	return context.WithValue(ctx, idempotencyKey{}, key)
 }
 
+type turn struct{}
+
+// WithTurn has the prompts that are sent with the context wait while a response runs on their conversation, in the order in which they come and up
+// to 30 seconds. Otherwise, and after that, such a prompt is a Problem of code conversation_locked.
+func WithTurn(ctx context.Context) context.Context {
+	return context.WithValue(ctx, turn{}, true)
+}
+
 // call is one request.
 type call struct {
 	method, path string

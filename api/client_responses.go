@@ -3,14 +3,23 @@ package api
 import (
 	"context"
 	"net/http"
+	"net/url"
 )
 
 // Respond prompts a model and waits for its answer, which is then stored. A failed call is a Problem with its ResponseID.
 // Giving up by ctx does not end the response: the server finishes and keeps it. Cancel ends it.
 func (c *Client) Respond(ctx context.Context, conversationID string, body NewResponse) (r Response, err error) {
 	body.Stream = false
-	err = c.do(ctx, call{method: http.MethodPost, path: path("conversations", conversationID, "responses"), body: body}, &r)
+	err = c.do(ctx, prompt(ctx, conversationID, body), &r)
 	return r, err
+}
+
+func prompt(ctx context.Context, conversationID string, body NewResponse) call {
+	k := call{method: http.MethodPost, path: path("conversations", conversationID, "responses"), body: body}
+	if ctx.Value(turn{}) != nil {
+		k.query = url.Values{"on_conflict": {"wait"}}
+	}
+	return k
 }
 
 // Response returns a response as it stands.

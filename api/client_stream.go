@@ -63,7 +63,7 @@ func (e *Event) Last() bool {
 // the loop does not end the response, nor does ctx: the server finishes and keeps it. Cancel ends it.
 func (c *Client) Stream(ctx context.Context, conversationID string, body NewResponse) iter.Seq2[Event, error] {
 	body.Stream = true
-	return c.events(ctx, call{method: http.MethodPost, path: path("conversations", conversationID, "responses"), body: body})
+	return c.events(ctx, prompt(ctx, conversationID, body))
 }
 
 // Events yields the events of a response behind number after, those that were and those that come; -1 is from the first on. It

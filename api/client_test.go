@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -258,6 +259,43 @@ func TestWhatIsSent(t *testing.T) {
 	}
 	if _, err := c.Conversation(keyed, "c"); err != nil || got.Header.Get("Idempotency-Key") != "" {
 		t.Errorf("%v %v", err, got.Header)
+	}
+}
+
+func TestAPromptWithAKeyIsAnsweredOnce(t *testing.T) {
+	c, ctx := newClient(t), t.Context()
+	conv := ok[api.Conversation](t)(c.CreateConversation(ctx, api.NewConversation{}))
+	keyed := api.WithIdempotencyKey(ctx, "k1")
+	first := ok[api.Response](t)(c.Respond(keyed, conv.ID, api.NewResponse{Prompt: api.Text("one")}))
+	again := ok[api.Response](t)(c.Respond(keyed, conv.ID, api.NewResponse{Prompt: api.Text("one")}))
+	if again.ID != first.ID || again.OutputText != first.OutputText {
+		t.Errorf("%+v, then %+v", first, again)
+	}
+	if _, err := c.Respond(keyed, conv.ID, api.NewResponse{Prompt: api.Text("two")}); api.ErrorCode(err) != "idempotency_key_reused" {
+		t.Error(err)
+	}
+}
+
+func TestPromptsThatWaitForTheirTurn(t *testing.T) {
+	c, ctx := newClient(t), api.WithTurn(t.Context())
+	conv := ok[api.Conversation](t)(c.CreateConversation(ctx, api.NewConversation{}))
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			if i%2 == 0 {
+				ok[api.Response](t)(c.Respond(ctx, conv.ID, api.NewResponse{Prompt: api.Text("one")}))
+				return
+			}
+			for _, err := range c.Stream(ctx, conv.ID, api.NewResponse{Prompt: api.Text("two")}) {
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if conv = ok[api.Conversation](t)(c.Conversation(ctx, conv.ID)); conv.MessageCount != 16 {
+		t.Errorf("%d messages", conv.MessageCount)
 	}
 }
 

@@ -8,6 +8,7 @@ package chat
 import (
 	"time"
 
+	"github.com/parley-llm/parley/internal/fault"
 	"github.com/parley-llm/parley/internal/llm"
 )
 
@@ -189,6 +190,21 @@ func (r *Response) begun() Response {
 
 // ResponseError is why a response did not complete, in words that are safe for the client.
 type ResponseError struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
+	Code    string     `json:"code"`
+	Message string     `json:"message"`
+	Kind    fault.Kind `json:"-"`
+}
+
+func responseError(f *fault.Error) *ResponseError {
+	return &ResponseError{Code: f.Code, Message: f.Message, Kind: f.Kind}
+}
+
+// fault is what a caller who waits for the response gets, as long as it is kept; nil where that is the response alone.
+func (r *Response) fault() error {
+	if r.Error == nil {
+		return nil
+	}
+	f := &fault.Error{Kind: r.Error.Kind, Message: r.Error.Message, ResponseID: r.ID}
+	f.Code = r.Error.Code
+	return f
 }

@@ -56,7 +56,7 @@ func (s *Service) end(ctx context.Context, run *Run, t *turn, r *reply, res *res
 		f = fault.Wrap(err, fault.Unavailable, CodeStoreUnavailable, "The answer could not be stored.")
 		s.Log.Error("a response could not be ended; trying on", "response_id", final.ID, "error", err)
 		e.Response.Status = Failed
-		e.Response.Error = &ResponseError{Code: f.Code, Message: f.Message}
+		e.Response.Error = responseError(f)
 		e.Outcome.Status, e.Outcome.ErrorCode = string(Failed), f.Code
 		s.finish(run, e.Response, f, last)
 		// The conversation stays locked and its outcome owed until the store is back; a restart would settle it too.
@@ -95,7 +95,7 @@ func (s *Service) conclude(ctx context.Context, final *Response, res *result) *f
 		s.logFailure(final, res.err)
 	}
 	f.ResponseID = final.ID
-	final.Error = &ResponseError{Code: f.Code, Message: f.Message}
+	final.Error = responseError(f)
 	return f
 }
 

@@ -206,6 +206,14 @@ func (f *faulty) DeleteConversation(ctx context.Context, owner, id string, versi
 	return f.do("DeleteConversation", func() error { return f.Store.DeleteConversation(ctx, owner, id, version, orphan, recs...) })
 }
 
+func (f *faulty) Claim(ctx context.Context, owner, route, key string) (claim chat.Claim, found bool, err error) {
+	err = f.do("Claim", func() error {
+		claim, found, err = f.Store.Claim(ctx, owner, route, key)
+		return err
+	})
+	return claim, found, err
+}
+
 func (f *faulty) Append(ctx context.Context, recs ...audit.Record) error {
 	return f.do("Append", func() error { return f.Store.Append(ctx, recs...) })
 }

@@ -25,7 +25,7 @@ func (s *Service) recover(ctx context.Context, r *Response) error {
 	e := &Ending{Response: *r}
 	now, f := s.now(), interrupted()
 	e.Response.Status, e.Response.CompletedAt = Interrupted, now
-	e.Response.Error = &ResponseError{Code: f.Code, Message: f.Message}
+	e.Response.Error = responseError(f)
 	if r.LastEvent != 0 {
 		p := past{service: s, owner: r.Owner, id: r.ID, player: newPlayer(r)}
 		for more := true; more; {

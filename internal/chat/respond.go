@@ -38,6 +38,8 @@ type Request struct {
 	// Unstored has nothing kept but the audit records: the conversation is read, not locked and not changed, and the
 	// response is stopped when its reader goes.
 	Unstored bool
+	// Wait has the prompt wait for its turn while a response runs on the conversation, up to half a minute.
+	Wait bool
 }
 
 func (r *Request) streamed() bool { return r.Stream || r.Background }
@@ -69,7 +71,20 @@ type turn struct {
 // Respond begins a response and returns it running. When Respond returns without an error the question is stored, the
 // conversation is locked and the audit intent is durable; after an error nothing of it is stored and no model was called.
 // The run does not end with ctx.
+//
+// A request that was sent before, as the caller's Idempotency tells, gets the response that it has begun then.
 func (s *Service) Respond(ctx context.Context, req Request) (*Run, error) {
+	return s.respondOnce(ctx, req.Caller, func() (*Run, error) {
+		// What is not stored does not need the conversation.
+		if req.Wait && !req.Unstored {
+			return s.inTurn(ctx, &req)
+		}
+		return s.start(ctx, req)
+	})
+}
+
+// start begins a response, whatever was begun before.
+func (s *Service) start(ctx context.Context, req Request) (*Run, error) {
 	if err := s.admit(); err != nil {
 		return nil, err
 	}
@@ -133,10 +148,11 @@ func (s *Service) begin(ctx context.Context, req *Request, stop context.CancelCa
 
 // write writes the start of a turn.
 func (s *Service) write(ctx context.Context, req *Request, c *Conversation, t *turn) error {
+	claim := req.Caller.Idempotency.claim(t.response.ID, t.response.CreatedAt)
 	if req.Unstored {
-		return s.Store.BeginAside(ctx, req.Caller.Owner, &t.response, t.intent)
+		return s.Store.BeginAside(ctx, req.Caller.Owner, claim, &t.response, t.intent)
 	}
-	start := Turn{Conversation: *c, Title: titleOf(req.Input), Input: req.Input, Regenerate: req.Regenerate, Response: t.response, Intent: t.intent}
+	start := Turn{Conversation: *c, Title: titleOf(req.Input), Input: req.Input, Regenerate: req.Regenerate, Response: t.response, Intent: t.intent, Claim: claim}
 	err := s.Store.Begin(ctx, req.Caller.Owner, &start)
 	t.seq = start.OutputSeq
 	return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +22,8 @@ type Caller struct {
 	Owner     string
 	Actor     string
 	RequestID string
+	// Idempotency, if any, says that the request may be one that is sent again.
+	Idempotency *Idempotency
 }
 
 // Service is the core. Its exported fields are set before the first call and not changed after; its methods are safe for
@@ -68,6 +71,9 @@ type Service struct {
 	idle        chan struct{} // closes when the last run has ended, once draining
 	budget      retryBudget
 	counted     counts
+	flights     map[flight]chan struct{}
+	queues      map[queue][]*place
+	readings    readings
 }
 
 // Observer is told what happened, for metrics. It must not block.
@@ -92,10 +98,10 @@ func (s *Service) CreateConversation(ctx context.Context, caller Caller, c Conve
 		return Conversation{}, err
 	}
 	s.fill(items, c.ID, now)
-	if err := s.Store.CreateConversation(ctx, caller.Owner, &c, items); err != nil {
-		return Conversation{}, err
-	}
-	return c, nil
+	return once(ctx, s, caller, func() (Conversation, error) {
+		err := s.Store.CreateConversation(ctx, caller.Owner, caller.Idempotency.claim(c.ID, now), &c, items)
+		return c, err
+	}, func(id string) (Conversation, error) { return s.Store.Conversation(ctx, caller.Owner, id) })
 }
 
 // ForkConversation copies a conversation up to and including the item after, or all of it; see Store.ForkConversation. An
@@ -107,10 +113,10 @@ func (s *Service) ForkConversation(ctx context.Context, caller Caller, id, after
 	if err := c.validate(); err != nil {
 		return Conversation{}, err
 	}
-	if err := s.Store.ForkConversation(ctx, caller.Owner, id, after, &c); err != nil {
-		return Conversation{}, err
-	}
-	return c, nil
+	return once(ctx, s, caller, func() (Conversation, error) {
+		err := s.Store.ForkConversation(ctx, caller.Owner, caller.Idempotency.claim(c.ID, now), id, after, &c)
+		return c, err
+	}, func(id string) (Conversation, error) { return s.Store.Conversation(ctx, caller.Owner, id) })
 }
 
 // Conversation returns one conversation.
@@ -135,13 +141,27 @@ func (s *Service) UpdateConversation(ctx context.Context, caller Caller, id stri
 	})
 }
 
-// AppendItems adds items to a conversation without calling a model and returns them as stored.
+// AppendItems adds items, at least one, to a conversation without calling a model and returns them as stored.
 func (s *Service) AppendItems(ctx context.Context, caller Caller, conversationID string, items []Item) ([]Item, error) {
-	s.fill(items, conversationID, s.now())
-	if err := s.Store.AppendItems(ctx, caller.Owner, conversationID, titleOf(items), items); err != nil {
-		return nil, err
+	now := s.now()
+	s.fill(items, conversationID, now)
+	return once(ctx, s, caller, func() ([]Item, error) {
+		err := s.Store.AppendItems(ctx, caller.Owner, caller.Idempotency.claim(items[0].ID, now), conversationID, titleOf(items), items)
+		return items, err
+	}, func(first string) ([]Item, error) {
+		return s.appended(ctx, caller.Owner, conversationID, first, len(items))
+	})
+}
+
+// appended returns the items that were added together, of which the first has that id: those that are left of n.
+func (s *Service) appended(ctx context.Context, owner, conversationID, first string, n int) ([]Item, error) {
+	it, err := s.Store.Item(ctx, owner, conversationID, first)
+	if err != nil || n == 1 {
+		return []Item{it}, err
 	}
-	return items, nil
+	list, err := s.Store.Items(ctx, owner, conversationID, Page{Limit: n - 1, After: first})
+	end := it.Seq + int64(n)
+	return append([]Item{it}, slices.DeleteFunc(list.Data, func(other Item) bool { return other.Seq >= end })...), err
 }
 
 // Item returns one item of a conversation.

@@ -61,6 +61,8 @@ type Turn struct {
 	Regenerate bool
 	Response   Response
 	Intent     audit.Record
+	// Claim, if any, is the idempotency key that the turn is begun with.
+	Claim *Claim
 	// OutputSeq is set by Begin: the Seq that the first item of the output will have.
 	OutputSeq int64
 }
@@ -89,10 +91,14 @@ type Ending struct {
 // The audit records passed to a method are sealed into the hash chain in the same transaction, or, if it fails, not at all.
 // Failures of the database are *fault.Error of kind Unavailable, code store_unavailable. Times are kept to the millisecond.
 // Implementations set no times and make no ids: both come in with the values.
+//
+// A change that comes with a claim, which may be nil, takes its key in the same transaction. A key that an earlier change has taken, whose
+// claim still Lives at the CreatedAt of the new one, is a *ClaimedError with that claim: it is the answer whatever else stands in the way of the
+// change, of which nothing is written. What is refused or fails leaves its key free. Claims that have run out are removed in steps.
 type Store interface {
 	// CreateConversation writes a new conversation with its first items, all or none. It sets the items' Seq and
 	// c.MessageCount, and c.Version and c.ContextVersion to 1. An id that the caller chose twice is a Conflict, duplicate_id.
-	CreateConversation(ctx context.Context, owner string, c *Conversation, items []Item, recs ...audit.Record) error
+	CreateConversation(ctx context.Context, owner string, claim *Claim, c *Conversation, items []Item, recs ...audit.Record) error
 	Conversation(ctx context.Context, owner, id string) (Conversation, error)
 	// Conversations lists by last activity (UpdatedAt, then age) those that a query asks for. Without a search it loads no
 	// items. A search finds what stood in titles and messages when it began, or at most 250 ms ahead of that; what was
@@ -121,12 +127,12 @@ type Store interface {
 	//
 	// However long the conversation is, no other writer is stalled, the memory taken is the same, and the copy is visible only
 	// when it is whole; what a failure or a crash leaves of it is removed.
-	ForkConversation(ctx context.Context, owner, sourceID, after string, c *Conversation, recs ...audit.Record) error
+	ForkConversation(ctx context.Context, owner string, claim *Claim, sourceID, after string, c *Conversation, recs ...audit.Record) error
 
 	// AppendItems adds items at the end, sets their Seq and ConversationID, sets the conversation's title if it has none, raises
 	// its Version and MessageCount and sets its UpdatedAt to the last item's CreatedAt. While a response runs: Conflict, conversation_locked.
 	// An item whose id is in the conversation already is a Conflict, duplicate_id.
-	AppendItems(ctx context.Context, owner, conversationID, title string, items []Item, recs ...audit.Record) error
+	AppendItems(ctx context.Context, owner string, claim *Claim, conversationID, title string, items []Item, recs ...audit.Record) error
 	//
 	// Superseded items are neither read, listed, changed nor counted by any of these methods, but a page may begin or end at one.
 	Item(ctx context.Context, owner, conversationID, id string) (Item, error)
@@ -155,7 +161,7 @@ type Store interface {
 	// BeginAside begins a response that is no turn of its conversation: it has no items, holds no lock, changes nothing, and Responses
 	// does not list it. The audit intent is written with it. End writes its Usage with the response alone, and of its Output nothing. One that is
 	// Unstored is in the store until it ends, for Orphans alone: for Response it does not exist, and End removes it.
-	BeginAside(ctx context.Context, owner string, r *Response, intent audit.Record) error
+	BeginAside(ctx context.Context, owner string, claim *Claim, r *Response, intent audit.Record) error
 	// NextAttempt records in one transaction how an attempt ended and the intent of the next one. Of r, which says what the
 	// next one is, it writes Attempts, Model, Provider, Host and FallbackFrom.
 	NextAttempt(ctx context.Context, owner string, r *Response, recs ...audit.Record) error
@@ -177,6 +183,9 @@ type Store interface {
 	// Orphans lists the responses of all owners that are not terminal and whose holder is gone. On a store that one
 	// process holds, that is every running one at the time of opening; call it before the first Begin.
 	Orphans(ctx context.Context) ([]Response, error)
+
+	// Claim returns who has taken an owner's key, if somebody has; it may have run out.
+	Claim(ctx context.Context, owner, route, key string) (claim Claim, found bool, err error)
 
 	// Ready says why the store cannot serve, or nil.
 	Ready(ctx context.Context) error

@@ -89,7 +89,7 @@ func (s *Service) beginAside(ctx context.Context, t *turn, answer string) (*turn
 	if !s.allow(aside) {
 		return nil, s.unavailable(aside)
 	}
-	if err := s.Store.BeginAside(ctx, aside.response.Owner, &aside.response, aside.intent); err != nil {
+	if err := s.Store.BeginAside(ctx, aside.response.Owner, nil, &aside.response, aside.intent); err != nil {
 		aside.done(Inconclusive)
 		return nil, err
 	}

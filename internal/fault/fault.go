@@ -31,6 +31,51 @@ const (
 	Canceled
 )
 
+// String is the kind's name, by which it may be stored.
+func (k Kind) String() string {
+	switch k {
+	case Internal:
+		return "internal"
+	case Invalid:
+		return "invalid"
+	case Unauthenticated:
+		return "unauthenticated"
+	case Forbidden:
+		return "forbidden"
+	case NotFound:
+		return "not_found"
+	case Gone:
+		return "gone"
+	case Conflict:
+		return "conflict"
+	case Precondition:
+		return "precondition"
+	case TooLarge:
+		return "too_large"
+	case RateLimited:
+		return "rate_limited"
+	case Upstream:
+		return "upstream"
+	case Timeout:
+		return "timeout"
+	case Unavailable:
+		return "unavailable"
+	case Canceled:
+		return "canceled"
+	}
+	return ""
+}
+
+// KindOf is the kind of that name; Internal where there is none.
+func KindOf(name string) Kind {
+	for k := Internal; k.String() != ""; k++ {
+		if k.String() == name {
+			return k
+		}
+	}
+	return Internal
+}
+
 // Field is one thing wrong with a request. Location is a path such as "body.params.top_p" or "query.limit";
 // Message never quotes the caller's text.
 type Field struct {

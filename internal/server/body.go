@@ -32,46 +32,40 @@ const (
 	firstRead = 16 << 10
 )
 
-// admit is huma's first middleware: it refuses what this version does not support, reads the body whole and scans it.
+// admit is huma's first middleware: it reads the body whole and scans it, and finds out whether the request may be one that is sent again.
 // huma itself then sees only bodies that are JSON. What is wrong within them, and with the query, waits in the exchange
 // for huma's own findings.
 func (s *server) admit(ctx huma.Context, next func(huma.Context)) {
 	r, _ := humago.Unwrap(ctx)
 	x := exchangeOf(r.Context())
 	joinPreconditions(r.Header)
-	faults, err := checkQuery(ctx.Operation(), r.URL.RawQuery)
-	x.faults = faults
-	if err == nil && r.Method == http.MethodPost && r.Header.Get("Idempotency-Key") != "" {
-		err = notSupported(fault.Field{Location: "header.Idempotency-Key", Message: "not supported yet"})
+	x.faults = checkQuery(ctx.Operation(), r.URL.RawQuery)
+	if ctx.Operation().RequestBody != nil {
+		if err := s.readBody(x, r, ctx.Operation()); err != nil {
+			s.fail(r.Context(), x, err)
+			return
+		}
 	}
-	if err == nil && ctx.Operation().RequestBody != nil {
-		err = s.readBody(x, r, ctx.Operation())
-	}
-	if err != nil {
-		s.fail(r.Context(), x, err)
-		return
+	if r.Method == http.MethodPost {
+		x.identify(r)
 	}
 	next(ctx)
 }
-
-// laterQuery is the metadata key under which an operation lists the query parameters that a later version will have.
-const laterQuery = "later-query"
 
 // deepObject is the style of a parameter that is an object, each of its fields a parameter name[field].
 const deepObject = "deepObject"
 
 // checkQuery finds what huma lets pass in a query: what cannot be parsed, parameters given twice or empty, unknown ones, and text
-// that nothing stored can hold. A parameter of a later version is an error by itself.
-func checkQuery(op *huma.Operation, raw string) ([]fault.Field, error) {
+// that nothing stored can hold.
+func checkQuery(op *huma.Operation, raw string) []fault.Field {
 	if raw == "" {
-		return nil, nil
+		return nil
 	}
-	var fields, later []fault.Field
+	var fields []fault.Field
 	query, err := url.ParseQuery(raw)
 	if err != nil {
 		fields = append(fields, fault.Field{Location: "query", Message: "not a well-formed query"})
 	}
-	soon, _ := op.Metadata[laterQuery].([]string)
 	known := queryParams(op)
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		base, _, _ := strings.Cut(name, "[")
@@ -86,8 +80,6 @@ func checkQuery(op *huma.Operation, raw string) ([]fault.Field, error) {
 			continue
 		}
 		switch {
-		case slices.Contains(soon, base):
-			later = addField(later, fault.Field{Location: "query." + base, Message: "not supported yet"})
 		case known[name] == nil:
 			fields = addField(fields, fault.Field{Location: "query", Message: unknownName("unknown parameter", slices.Sorted(maps.Keys(known)))})
 		case len(query[name]) > 1:
@@ -98,10 +90,7 @@ func checkQuery(op *huma.Operation, raw string) ([]fault.Field, error) {
 			fields = checkText(fields, "query."+name, query[name][0])
 		}
 	}
-	if len(later) > 0 {
-		return nil, notSupported(later...)
-	}
-	return fields, nil
+	return fields
 }
 
 // checkText finds in the texts of a parameter what a body may not hold either.
@@ -325,8 +314,4 @@ func tooLarge(limit int64) *fault.Error {
 
 func invalid(fields ...fault.Field) *fault.Error {
 	return &fault.Error{Kind: fault.Invalid, Code: "validation_failed", Message: "The request is not valid.", Fields: fields}
-}
-
-func notSupported(fields ...fault.Field) *fault.Error {
-	return &fault.Error{Kind: fault.Invalid, Code: codeNotSupported, Message: "This version of the server does not support that yet.", Fields: fields}
 }

@@ -22,7 +22,7 @@ func (s *server) conversationRoutes() {
 	register(s, route{
 		method: http.MethodPost, path: conversationsPath, id: "createConversation", tag: tagConversations,
 		summary: "Create a conversation", description: "Stores a conversation, with its first messages if there are any. No model is called. The body may be left out.",
-		status: http.StatusCreated, reply: api.Conversation{}, headers: []string{"ETag", "Location"},
+		status: http.StatusCreated, reply: api.Conversation{}, headers: []string{"ETag", "Location", replayedHeader}, errors: []int{http.StatusConflict},
 		examples: map[string]any{
 			"Empty": map[string]any{},
 			"With instructions and history": map[string]any{

@@ -35,6 +35,8 @@ curl http://127.0.0.1:8000/api/conversations/$ID/responses -H 'Content-Type: app
 * **Errors** are problems as in RFC 9457, with a stable ` + "`code`" + ` to branch on, all field errors at once, and never your own text back.
   Its ` + "`type`" + ` is the path of a page with cause and remedy; [all of them](/problems). ` + "`x-should-retry`" + ` says whether the same request may succeed later.
 * **Versions**: a conversation and a message have an ` + "`ETag`" + `. ` + "`If-Match`" + ` makes a change conditional, ` + "`If-None-Match`" + ` a read.
+* **Sending again**: any POST may have an ` + "`Idempotency-Key`" + `; for 24 hours one with the same key is carried out once and answered as the first was.
+  A prompt with ` + "`?on_conflict=wait`" + ` waits while a response runs on its conversation.
 * Every answer has an ` + "`x-request-id`" + `: yours, if you send a sane one.
 * **Bodies** are JSON of at most 8 MiB. Fields that are not known, keys given twice and text that is not Unicode are refused.
   A body holds at most 1,000 messages, parts of a content or tools, 1,000 keys in an object, 10,000 elements in any other array, 100,000 values
@@ -86,7 +88,7 @@ func problemTexts(status int) string {
 	case http.StatusNotFound:
 		return "There is no such thing, or it is another owner's; or the model is not known."
 	case http.StatusConflict:
-		return "conversation_locked: a response is running on this conversation."
+		return "conversation_locked: a response is running on this conversation. idempotency_in_progress, idempotency_result_gone: see Idempotency-Key."
 	case http.StatusPreconditionFailed:
 		return "If-Match names a version that is no longer the current one."
 	case http.StatusRequestEntityTooLarge:
@@ -94,7 +96,7 @@ func problemTexts(status int) string {
 	case http.StatusUnsupportedMediaType:
 		return "The body is not declared as JSON, or is compressed."
 	case http.StatusUnprocessableEntity:
-		return "The request is not valid; errors lists everything that is wrong. Or it asks for what this version does not support, or the model's provider rejected it."
+		return "The request is not valid; errors lists everything that is wrong. Or the model's provider rejected it, or the Idempotency-Key was sent with another request."
 	case http.StatusTooManyRequests:
 		return "upstream_rate_limited: the model's provider asks to come later."
 	case http.StatusInternalServerError:
@@ -125,7 +127,10 @@ func fileType(name string) string {
 }
 
 func headerDocs(name string) *huma.Param {
-	texts := map[string]string{"ETag": "The version, in quotes.", "Location": "The path of what was made."}
+	texts := map[string]string{
+		"ETag": "The version, in quotes.", "Location": "The path of what was made.",
+		replayedHeader: "true where an earlier request with the same Idempotency-Key was carried out, and this is what came of it.",
+	}
 	return &huma.Param{Description: texts[name], Schema: &huma.Schema{Type: huma.TypeString}}
 }
 

@@ -19,8 +19,9 @@ const (
 )
 
 // stream answers with the events of a response as they come, each written whole, and returns when they have ended or the client
-// has gone, which does not end the response. It closes the subscription.
-func (s *server) stream(ctx context.Context, x *exchange, sub *chat.Subscription) {
+// has gone, which does not end the response. It closes the subscription, and
+// reports whether the last event was written.
+func (s *server) stream(ctx context.Context, x *exchange, sub *chat.Subscription) bool {
 	defer sub.Close()
 	s.Metrics.streamBegan()
 	defer s.Metrics.streamEnded()
@@ -36,8 +37,8 @@ func (s *server) stream(ctx context.Context, x *exchange, sub *chat.Subscription
 	beat := false
 	for {
 		batch, err := sub.Take(ctx)
-		if s.send(ctx, x, &batch, err, beat) != nil || err != nil || batch.Ended || batch.Cut {
-			return
+		if failed := s.send(ctx, x, &batch, err, beat); failed != nil || err != nil || batch.Ended || batch.Cut {
+			return failed == nil && batch.Ended
 		}
 		select {
 		case <-sub.C:
@@ -45,7 +46,7 @@ func (s *server) stream(ctx context.Context, x *exchange, sub *chat.Subscription
 		case <-alive.C:
 			beat = true
 		case <-ctx.Done():
-			return
+			return false
 		}
 	}
 }

@@ -58,6 +58,9 @@ func (x *exchange) WriteHeader(status int) {
 		if x.unread {
 			x.leaveBody()
 		}
+		if x.replayed() {
+			x.Header()[replayedHeader] = []string{"true"}
+		}
 	}
 	x.ResponseWriter.WriteHeader(status)
 }
@@ -131,9 +134,10 @@ func (x *exchange) setReadDeadline(t time.Time) {
 	}
 }
 
-// json answers with a JSON text. The client is gone if that fails.
-func (x *exchange) json(status int, body []byte) {
+// json answers with a JSON text, and reports whether it was written: the client is gone if not.
+func (x *exchange) json(status int, body []byte) bool {
 	x.Header()["Content-Type"] = []string{jsonType}
 	x.WriteHeader(status)
-	_, _ = x.Write(append(body, '\n'))
+	_, err := x.Write(append(body, '\n'))
+	return err == nil
 }

@@ -15,7 +15,7 @@ func (s *server) forkRoutes() {
 			"The copies keep their ids, which are unique in a conversation only, and their response_id, which names the response that wrote them in the source; seq counts from 1. " +
 			"Messages of failed turns are copied and stay out of what a model is sent. A cut between a tool call and its output leaves the call unanswered: the next prompt must bring the output. " +
 			"While a response runs, what was there ahead of its turn is copied; a message of that turn cannot be cut behind. The body may be left out.",
-		status: http.StatusCreated, reply: api.Conversation{}, headers: []string{"ETag", "Location"}, errors: []int{http.StatusNotFound, http.StatusConflict},
+		status: http.StatusCreated, reply: api.Conversation{}, headers: []string{"ETag", "Location", replayedHeader}, errors: []int{http.StatusNotFound, http.StatusConflict},
 		examples: map[string]any{
 			"All of it":       map[string]any{},
 			"Up to a message": map[string]any{"after": exampleQuestion().ID, "title": "Another answer"},

@@ -22,7 +22,7 @@ func (s *server) messageRoutes() {
 	register(s, route{
 		method: http.MethodPost, path: messagesPath, id: "createMessage", tag: tagMessages,
 		summary: "Add a message", description: "Stores a message at the end of the conversation. No model is called.",
-		status: http.StatusCreated, reply: api.Message{}, headers: []string{"ETag", "Location"}, errors: []int{http.StatusNotFound, http.StatusConflict},
+		status: http.StatusCreated, reply: api.Message{}, headers: []string{"ETag", "Location", replayedHeader}, errors: []int{http.StatusNotFound, http.StatusConflict},
 		examples: map[string]any{
 			"Text":          map[string]any{"role": "user", "content": "What is the capital of Portugal?"},
 			"With an image": map[string]any{"role": "user", "content": []any{map[string]any{"type": "text", "text": "What is this?"}, map[string]any{"type": "image_url", "image_url": map[string]any{"url": "https://example.com/cat.png"}}}},

@@ -35,7 +35,6 @@ const (
 	codeUnauthenticated  = "unauthenticated"
 	codeHostNotAllowed   = "host_not_allowed"
 	codeCrossOrigin      = "cross_origin"
-	codeNotSupported     = "not_supported"
 	codeLagging          = "subscriber_lagging"
 )
 
@@ -139,7 +138,7 @@ func (p *problem) retry() bool {
 	if p.fault.ResponseID != "" {
 		return false
 	}
-	return p.fault.Code == chat.CodeConversationLocked || p.fault.Kind == fault.Unavailable || p.fault.Kind == fault.RateLimited
+	return p.fault.Code == chat.CodeConversationLocked || p.fault.Code == chat.CodeResultInProgress || p.fault.Kind == fault.Unavailable || p.fault.Kind == fault.RateLimited
 }
 
 func (p *problem) appendJSON(dst []byte) []byte {

@@ -42,7 +42,6 @@ var problemTable = []problemGroup{
 		{codeEncoding, 415, "The body is compressed.", "Send it as it is, without Content-Encoding."},
 		{codeRouteNotFound, 404, "There is nothing at this path.", "Compare the path with /docs. A base URL that ends with /api doubles it."},
 		{codeMethodNotAllowed, 405, "The path exists, and not with this method.", "The Allow header names the methods that it has."},
-		{codeNotSupported, 422, "This version of the server does not do what was asked for.", "errors names the fields. Leave them out, or take a newer version."},
 		{chat.CodeInvalidCursor, 422, "after or before is not an id of this list, or what it named is gone.", "Begin the list anew, or take an id that the list has given."},
 		{
 			chat.CodeSearchTooBroad, 422, "A filtered or searched list took longer than the server gives one: what is asked for is almost everywhere, or a start of a word that many have.",
@@ -64,8 +63,22 @@ var problemTable = []problemGroup{
 		{"conversation_full", 409, "The conversation holds as many messages as can be numbered.", "Go on in a new conversation."},
 		{"not_editable", 422, "A tool call, its output or a reasoning step cannot be edited.", "Delete it, or add a message."},
 	}},
+	{"Idempotency keys", []problemDoc{
+		{
+			chat.CodeKeyReused, 422, "The Idempotency-Key was sent to the same path before, with another query or body.",
+			"Make a new key for each thing that is to happen; send a key again only with the request that it was made for. How the JSON is written does not matter.",
+		},
+		{
+			chat.CodeResultInProgress, 409, "The first request with this Idempotency-Key has begun a response that is still being made after half a minute.",
+			"Send the same request again: x-should-retry says that this may succeed. With stream: true there is no wait.",
+		},
+		{
+			chat.CodeResultGone, 409, "The request with this Idempotency-Key was carried out, and what it made was deleted since, or never kept.",
+			"To have it made again, send the request with a new key.",
+		},
+	}},
 	{"Prompts", []problemDoc{
-		{chat.CodeConversationLocked, 409, "A response is running on this conversation, and one runs at a time.", "Wait until it has ended and send the same request again; x-should-retry says that this may succeed."},
+		{chat.CodeConversationLocked, 409, "A response is running on this conversation, and one runs at a time.", "Wait until it has ended and send the same request again; x-should-retry says that this may succeed. ?on_conflict=wait has the server wait."},
 		{chat.CodeNotStreamed, 409, "The response is made in one piece and still running, so it has no events yet.", "Read the response until it has ended, or prompt with stream or background."},
 		{chat.CodeEventLogExpired, 410, "The response's events are not kept any more: that is so a day after its end, and once one of its messages was edited or deleted.", "Read the response itself."},
 		{codeLagging, 503, "An event of a stream that the server broke off: its client had not read for so long that a mebibyte of events was waiting.", "Read on at the response's events, behind the last number that came."},

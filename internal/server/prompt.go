@@ -14,7 +14,7 @@ func (s *server) plainPrompts(ctx huma.Context, next func(huma.Context)) {
 	r, _ := humago.Unwrap(ctx)
 	x := exchangeOf(r.Context())
 	in := respondInput{}
-	if len(x.faults) > 0 || !plainPrompt(x.body, &in.Body) {
+	if len(x.faults) > 0 || r.URL.RawQuery != "" || !plainPrompt(x.body, &in.Body) {
 		next(ctx)
 		return
 	}

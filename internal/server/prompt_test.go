@@ -83,7 +83,7 @@ func FuzzPlainPromptsAreWhatHumaTakesThemFor(f *testing.F) {
 	})
 }
 
-// What a prompt's input gains, plainPrompts must fill or leave to huma.
+// What a prompt's input gains, plainPrompts must fill or leave to huma, as it does whatever comes with a query.
 func TestPlainPromptsKnowTheWholeInput(t *testing.T) {
 	var fields []string
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[respondInput]()) {
@@ -91,7 +91,7 @@ func TestPlainPromptsKnowTheWholeInput(t *testing.T) {
 			fields = append(fields, f.Name)
 		}
 	}
-	if got := strings.Join(fields, " "); got != "ConversationID Body" {
+	if got := strings.Join(fields, " "); got != "ConversationID OnConflict Body" {
 		t.Errorf("the input has the fields %s", got)
 	}
 }

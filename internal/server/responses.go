@@ -27,7 +27,7 @@ func (s *server) responseRoutes() {
 			"With background: true: 202 at once, with the response as it begins. With store: false nothing is kept but the audit records.\n\n" +
 			"With regenerate: true, in the place of prompt, the input of the last turn is run again, also of one that failed; the other fields may be given. When the new response is completed or incomplete it supersedes the old output: " +
 			"that is no message of the conversation any more, and only its own response still shows it. Otherwise the old output stays, and what came of the new one is in its response alone.",
-		status: http.StatusOK, reply: api.Response{},
+		status: http.StatusOK, reply: api.Response{}, headers: []string{replayedHeader},
 		errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusGatewayTimeout},
 		examples: map[string]any{
 			"Plain":     map[string]any{"prompt": "What is the capital of Portugal?"},
@@ -40,7 +40,6 @@ func (s *server) responseRoutes() {
 			},
 			"Tool output": map[string]any{"prompt": []any{map[string]any{"role": "tool", "content": []any{map[string]any{"type": "function_call_output", "call_id": "call_1", "output": "21 degrees"}}}}},
 		},
-		later: []string{"on_conflict"},
 	})
 	register(s, route{
 		method: http.MethodGet, path: responsesPath, id: "listResponses", tag: tagResponses,
@@ -123,6 +122,7 @@ func (s *server) cancelResponse(ctx context.Context, in *cancelInput) (*answer, 
 
 type respondInput struct {
 	ConversationPath
+	OnConflict string `query:"on_conflict" enum:"error,wait" default:"error" doc:"What becomes of the prompt while a response runs on the conversation: error is a 409 at once; wait has it wait for its turn, up to 30 seconds, and be a 409 then. Prompts begin in the order in which they came."`
 	withBody[api.NewResponse]
 }
 
@@ -154,17 +154,24 @@ func (s *server) respond(ctx context.Context, in *respondInput) (*chat.Run, erro
 }
 
 func (s *server) answer(ctx context.Context, x *exchange, run *chat.Run, body *api.NewResponse) {
+	delivered := false
+	defer func() { s.Service.Delivered(x.caller, delivered && ctx.Err() == nil) }()
 	switch {
 	case body.Stream:
-		s.stream(ctx, x, run.Reader())
+		sub, err := x.events(ctx, run)
+		if err != nil {
+			s.fail(ctx, x, err)
+			return
+		}
+		delivered = s.stream(ctx, x, sub)
 	case body.Background:
-		begun := run.Begun()
-		x.json(http.StatusAccepted, appendResponse(make([]byte, 0, 1024), &begun))
+		begun := x.begun(run)
+		delivered = x.json(http.StatusAccepted, appendResponse(make([]byte, 0, 1024), &begun))
 		return
 	default:
-		s.whole(ctx, x, run)
+		delivered = s.whole(ctx, x, run)
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !x.replayed() {
 		run.Abandon()
 	}
 }
@@ -173,6 +180,7 @@ func chatRequest(caller chat.Caller, in *respondInput) chat.Request {
 	b := &in.Body
 	req := chat.Request{
 		Caller: caller, ConversationID: in.ConversationID, Regenerate: b.Regenerate,
+		Wait:  in.OnConflict == onConflictWait,
 		Model: b.Model, Instructions: b.Instructions, Params: params(b.Params),
 		Tools: orNone(b.Tools), ToolChoice: orNone(b.ToolChoice), Stream: b.Stream, Background: b.Background, Unstored: b.Store != nil && !*b.Store,
 	}
@@ -182,18 +190,19 @@ func chatRequest(caller chat.Caller, in *respondInput) chat.Request {
 	return req
 }
 
-// whole answers once the run has ended. A client that goes before gets nothing, and the run goes on.
-func (s *server) whole(ctx context.Context, x *exchange, run *chat.Run) {
-	response, err := run.Wait(ctx)
+// whole answers once the run has ended. A client that goes before gets nothing, and the run goes on. It
+// reports whether the answer was written.
+func (s *server) whole(ctx context.Context, x *exchange, run *chat.Run) bool {
+	response, err := x.wait(ctx, run)
 	if ctx.Err() != nil {
 		x.status = statusClientGone
-		return
+		return false
 	}
 	if err != nil {
 		s.fail(ctx, x, err)
-		return
+		return true
 	}
-	x.json(http.StatusOK, appendResponse(make([]byte, 0, 2048), &response))
+	return x.json(http.StatusOK, appendResponse(make([]byte, 0, 2048), &response))
 }
 
 type listResponsesInput struct {

@@ -52,8 +52,6 @@ type route struct {
 	errors []int
 	// examples of request bodies by name.
 	examples map[string]any
-	// later names the query parameters that a later version will have.
-	later []string
 	// notModified: an If-None-Match may be answered by 304. unready: the body also comes with a 503. open: no key is needed.
 	notModified, unready, open bool
 }
@@ -90,7 +88,6 @@ func (s *server) operation(rt route) huma.Operation {
 		Responses: map[string]*huma.Response{strconv.Itoa(rt.status): success},
 		// The body is there already, within its limits.
 		MaxBodyBytes: -1, BodyReadTimeout: -1,
-		Metadata: map[string]any{laterQuery: rt.later},
 	}
 	if rt.method == http.MethodPost || rt.method == http.MethodPut || rt.method == http.MethodPatch {
 		rt.errors = append(rt.errors, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
@@ -101,6 +98,9 @@ func (s *server) operation(rt route) huma.Operation {
 		for name, value := range rt.examples {
 			op.RequestBody.Content[jsonType].Examples[name] = &huma.Example{Summary: name, Value: value}
 		}
+	}
+	if rt.method == http.MethodPost {
+		op.Parameters = append(op.Parameters, keyParam())
 	}
 	if rt.open {
 		op.Security = []map[string][]string{}

@@ -118,7 +118,7 @@ func (s *story) request(text string) string {
 	if !strings.Contains(text, "\n\n") {
 		head = strings.TrimSuffix(head, "\n")
 	}
-	lines := strings.Split(s.fill(head), "\n")
+	lines := strings.Split(s.expand(s.fill(head)), "\n")
 	method, target, _ := strings.Cut(lines[0], " ")
 	raw := s.expand(s.fill(strings.TrimSuffix(body, "\n")))
 	req, err := http.NewRequestWithContext(s.t.Context(), method, s.url+target, strings.NewReader(raw))
@@ -152,7 +152,7 @@ func (s *story) request(text string) string {
 	return s.show(resp, got)
 }
 
-var shownHeaders = []string{"Allow", "Content-Type", "ETag", "Location", "Retry-After", "Retry-After-Ms", "WWW-Authenticate", "X-Should-Retry"}
+var shownHeaders = []string{"Allow", "Content-Type", "ETag", "Idempotent-Replayed", "Location", "Retry-After", "Retry-After-Ms", "WWW-Authenticate", "X-Should-Retry"}
 
 func (s *story) show(resp *http.Response, body []byte) string {
 	var b strings.Builder

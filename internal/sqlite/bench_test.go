@@ -58,7 +58,7 @@ func benchConversation(b *testing.B, s *Store, messages int) string {
 			items = append(items, benchItem(llm.Assistant, benchAnswer))
 		}
 	}
-	if err := s.CreateConversation(context.Background(), benchOwner, &c, items); err != nil {
+	if err := s.CreateConversation(context.Background(), benchOwner, nil, &c, items); err != nil {
 		b.Fatal(err)
 	}
 	return c.ID
@@ -189,7 +189,7 @@ func BenchmarkAppend(b *testing.B) {
 		b.ReportAllocs()
 		before := cpuTime(b)
 		for b.Loop() {
-			if err := s.AppendItems(b.Context(), benchOwner, id, "", []chat.Item{benchItem(llm.User, benchQuestion)}); err != nil {
+			if err := s.AppendItems(b.Context(), benchOwner, nil, id, "", []chat.Item{benchItem(llm.User, benchQuestion)}); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -209,7 +209,7 @@ func BenchmarkAppend(b *testing.B) {
 		b.RunParallel(func(pb *testing.PB) {
 			id := ids[int(next.Add(1)-1)%len(ids)]
 			for pb.Next() {
-				if err := s.AppendItems(context.Background(), benchOwner, id, "", []chat.Item{benchItem(llm.User, benchQuestion)}); err != nil {
+				if err := s.AppendItems(context.Background(), benchOwner, nil, id, "", []chat.Item{benchItem(llm.User, benchQuestion)}); err != nil {
 					b.Error(err)
 					return
 				}
@@ -241,7 +241,7 @@ func BenchmarkList(b *testing.B) {
 	})
 	for n := range 9990 {
 		c := chat.Conversation{ID: benchNewID(chat.PrefixConversation), Owner: benchOwner, Title: "a title of some words", CreatedAt: time.Now(), UpdatedAt: time.Now()}
-		if err := s.CreateConversation(b.Context(), benchOwner, &c, nil); err != nil {
+		if err := s.CreateConversation(b.Context(), benchOwner, nil, &c, nil); err != nil {
 			b.Fatal(err)
 		}
 		if n == 5000 {
@@ -301,7 +301,7 @@ func BenchmarkStall(b *testing.B) {
 			go func() { done <- act() }()
 			for ended := false; !ended; {
 				began := time.Now()
-				if err := s.AppendItems(ctx, benchOwner, other, "", []chat.Item{benchItem(llm.User, benchQuestion)}); err != nil {
+				if err := s.AppendItems(ctx, benchOwner, nil, other, "", []chat.Item{benchItem(llm.User, benchQuestion)}); err != nil {
 					b.Fatal(err)
 				}
 				longest = max(longest, time.Since(began))
@@ -322,7 +322,7 @@ func BenchmarkStall(b *testing.B) {
 	fork := func() error {
 		c := chat.Conversation{ID: benchNewID(chat.PrefixConversation), CreatedAt: time.Now(), UpdatedAt: time.Now()}
 		forks = append(forks, c.ID)
-		return s.ForkConversation(ctx, benchOwner, source, "", &c)
+		return s.ForkConversation(ctx, benchOwner, nil, source, "", &c)
 	}
 	b.Run("fork", func(b *testing.B) { run(b, fork, func() bool { return true }) })
 	b.Run("delete", func(b *testing.B) {

@@ -324,7 +324,7 @@ func FuzzUnpackPayloads(f *testing.F) {
 func TestADamagedDatabaseIsNotReady(t *testing.T) {
 	s := openNew(t)
 	w := chat.Conversation{ID: "conv_1", Owner: "default", CreatedAt: time.Now(), UpdatedAt: time.Now()}
-	if err := s.CreateConversation(t.Context(), "default", &w, nil); err != nil {
+	if err := s.CreateConversation(t.Context(), "default", nil, &w, nil); err != nil {
 		t.Fatal(err)
 	}
 	path := crash(t, s)

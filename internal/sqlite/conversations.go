@@ -94,7 +94,7 @@ func (c *conn) conversation(owner, id string, a *arena) (*conversationRow, error
 }
 
 // CreateConversation implements chat.Store.
-func (s *Store) CreateConversation(ctx context.Context, owner string, c *chat.Conversation, items []chat.Item, recs ...audit.Record) error {
+func (s *Store) CreateConversation(ctx context.Context, owner string, claim *chat.Claim, c *chat.Conversation, items []chat.Item, recs ...audit.Record) error {
 	set, err := encodeSettings(c)
 	if err != nil {
 		return err
@@ -104,10 +104,13 @@ func (s *Store) CreateConversation(ctx context.Context, owner string, c *chat.Co
 		return err
 	}
 	if err := s.writer.submit(ctx, set.bytes()+itemBytes(items), func(t *tx) error {
-		if len(items) == 0 {
-			return t.create(owner, c, &set, rows, recs)
+		if err := t.unclaimed(owner, claim); err != nil {
+			return err
 		}
-		return t.atomically(func() error { return t.create(owner, c, &set, rows, recs) })
+		if len(items) == 0 {
+			return t.create(owner, claim, c, &set, rows, recs)
+		}
+		return t.atomically(func() error { return t.create(owner, claim, c, &set, rows, recs) })
 	}); err != nil {
 		return err
 	}
@@ -115,12 +118,15 @@ func (s *Store) CreateConversation(ctx context.Context, owner string, c *chat.Co
 	return nil
 }
 
-func (t *tx) create(owner string, c *chat.Conversation, set *settings, items []itemRow, recs []audit.Record) error {
+func (t *tx) create(owner string, claim *chat.Claim, c *chat.Conversation, set *settings, items []itemRow, recs []audit.Record) error {
 	num, err := t.insertConversation(owner, c, 0, int64(len(items)), set)
 	if err != nil {
 		return err
 	}
 	if err := t.insertItems(num, 1, items); err != nil {
+		return err
+	}
+	if err := t.claim(owner, claim); err != nil {
 		return err
 	}
 	return t.seal(recs)

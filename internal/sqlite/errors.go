@@ -65,13 +65,16 @@ func concernsAll(err error) bool {
 	}
 }
 
-// operationError turns what an operation returned into what its caller gets: faults and ErrStale as they are, a refused
+// operationError turns what an operation returned into what its caller gets: faults, ErrStale and a claim as they are, a refused
 // key as a conflict, anything else as a failure of the database.
 func operationError(err error) error {
 	if err == nil || errors.Is(err, chat.ErrStale) {
 		return err
 	}
 	if _, ok := errors.AsType[*fault.Error](err); ok {
+		return err
+	}
+	if _, ok := errors.AsType[*chat.ClaimedError](err); ok {
 		return err
 	}
 	if isConstraint(err) {

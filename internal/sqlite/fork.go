@@ -67,7 +67,7 @@ func (f *forks) close() {
 
 // ForkConversation implements chat.Store. It reads on a connection of its own, in one snapshot: the pool's are for readers
 // that are quick. The write-ahead log is not emptied before the snapshot ends.
-func (s *Store) ForkConversation(ctx context.Context, owner, sourceID, after string, c *chat.Conversation, recs ...audit.Record) error {
+func (s *Store) ForkConversation(ctx context.Context, owner string, claim *chat.Claim, sourceID, after string, c *chat.Conversation, recs ...audit.Record) error {
 	if err := s.forks.enter(ctx); err != nil {
 		return err
 	}
@@ -87,6 +87,7 @@ func (s *Store) ForkConversation(ctx context.Context, owner, sourceID, after str
 			return err
 		}
 		defer f.rows.reset()
+		f.claim = claim
 		return f.run(ctx, recs)
 	}))
 }
@@ -96,6 +97,7 @@ func (s *Store) ForkConversation(ctx context.Context, owner, sourceID, after str
 type fork struct {
 	store *Store
 	owner string
+	claim *chat.Claim
 	c     *chat.Conversation
 	set   settings
 	// rows are the items to copy; more says that they stand at one.
@@ -248,6 +250,9 @@ func (t *tx) takeNumber(id string) (int64, error) {
 func (f *fork) publish(ctx context.Context, rows []itemRow, bytes int, recs []audit.Record) error {
 	count := f.seq + int64(len(rows))
 	err := f.store.writer.submit(ctx, f.set.bytes()+bytes, func(t *tx) error {
+		if err := t.unclaimed(f.owner, f.claim); err != nil {
+			return err
+		}
 		return t.atomically(func() error {
 			if f.num != 0 {
 				if err := t.write(t.prepare(deleteFork).int(f.num)); err != nil {
@@ -259,6 +264,9 @@ func (f *fork) publish(ctx context.Context, rows []itemRow, bytes int, recs []au
 				return err
 			}
 			if err := t.insertItems(num, f.seq+1, rows); err != nil {
+				return err
+			}
+			if err := t.claim(f.owner, f.claim); err != nil {
 				return err
 			}
 			return t.seal(recs)

@@ -106,7 +106,7 @@ func TestAForkThatFailsIsPurged(t *testing.T) {
 	s := openNew(t)
 	longConversation(t, s, "conv_1", forkRows+10, 10)
 	c := chat.Conversation{ID: "conv_1", CreatedAt: time.Now(), UpdatedAt: time.Now()}
-	if err := s.ForkConversation(t.Context(), "default", "conv_1", "", &c); !fault.Is(err, chat.CodeDuplicateID) {
+	if err := s.ForkConversation(t.Context(), "default", nil, "conv_1", "", &c); !fault.Is(err, chat.CodeDuplicateID) {
 		t.Fatalf("got %v", err)
 	}
 	if err := s.purger.all(t.Context()); err != nil {
@@ -119,7 +119,7 @@ func TestAForkThatIsDoneLeavesNoMark(t *testing.T) {
 	s := openNew(t)
 	longConversation(t, s, "conv_1", 2*forkRows, 10)
 	c := chat.Conversation{ID: "conv_fork", CreatedAt: time.Now(), UpdatedAt: time.Now()}
-	if err := s.ForkConversation(t.Context(), "default", "conv_1", "", &c); err != nil {
+	if err := s.ForkConversation(t.Context(), "default", nil, "conv_1", "", &c); err != nil {
 		t.Fatal(err)
 	}
 	equalCounts(t, s.counts(t, "conversations", "conversation_settings", "items", "forks", "purges"), 2, 2, 4*forkRows, 0, 0)
@@ -132,7 +132,7 @@ func TestAClosedStoreForksNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := chat.Conversation{ID: "conv_fork"}
-	if err := s.ForkConversation(t.Context(), "default", "conv_1", "", &c); err == nil {
+	if err := s.ForkConversation(t.Context(), "default", nil, "conv_1", "", &c); err == nil {
 		t.Error("a fork was made")
 	}
 }

@@ -52,7 +52,7 @@ func TestOnAFullDiskWhatRunsEndsAndNothingElseIsWritten(t *testing.T) {
 	empty := fillDisk(t, dir)
 
 	message := chat.Item{ID: "msg_new", Item: llm.Item{Type: llm.TypeMessage, Role: llm.User, Content: []byte(`"` + string(bytes.Repeat([]byte("x"), 1<<20)) + `"`)}, Version: 1}
-	refusedForRoom(t, "AppendItems", s.AppendItems(t.Context(), "default", "conv_1", "", []chat.Item{message}))
+	refusedForRoom(t, "AppendItems", s.AppendItems(t.Context(), "default", nil, "conv_1", "", []chat.Item{message}))
 	refusedForRoom(t, "Ready", s.Ready(t.Context()))
 	if _, err := os.Stat(s.space.reserve); err != nil {
 		t.Errorf("the reserve was given up for a message: %v", err)

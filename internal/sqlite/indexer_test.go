@@ -24,7 +24,7 @@ func talk(t *testing.T, s *Store, id, text string) {
 	}
 	c := chat.Conversation{ID: id, Title: "titled " + id, CreatedAt: time.Now(), UpdatedAt: time.Now(), Metadata: map[string]string{"k \"'": text}}
 	items := []chat.Item{{ID: "msg_1", Item: llm.Item{Type: llm.TypeMessage, Role: llm.User, Content: content}, Status: chat.ItemCompleted, Version: 1, CreatedAt: time.Now()}}
-	if err := s.CreateConversation(t.Context(), "default", &c, items); err != nil {
+	if err := s.CreateConversation(t.Context(), "default", nil, &c, items); err != nil {
 		t.Fatal(err)
 	}
 }

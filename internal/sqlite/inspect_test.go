@@ -31,7 +31,7 @@ func TestCompactingLeavesNoByteOfWhatWasDeleted(t *testing.T) {
 		})
 	}
 	c := chat.Conversation{ID: "conv_1", Owner: "o", Title: "canarycanary", CreatedAt: now, UpdatedAt: now}
-	if err := s.CreateConversation(t.Context(), "o", &c, items); err != nil {
+	if err := s.CreateConversation(t.Context(), "o", nil, &c, items); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := Compact(t.Context(), path); err == nil || !strings.Contains(err.Error(), "in use by process") {

@@ -127,12 +127,15 @@ func scanItem(s *stmt, a *arena, conversationID string, it *chat.Item) (int, err
 }
 
 // AppendItems implements chat.Store.
-func (s *Store) AppendItems(ctx context.Context, owner, conversationID, title string, items []chat.Item, recs ...audit.Record) error {
+func (s *Store) AppendItems(ctx context.Context, owner string, claim *chat.Claim, conversationID, title string, items []chat.Item, recs ...audit.Record) error {
 	rows, err := encodeItems(conversationID, items)
 	if err != nil {
 		return err
 	}
 	return s.writer.submit(ctx, itemBytes(items), func(t *tx) error {
+		if err := t.unclaimed(owner, claim); err != nil {
+			return err
+		}
 		c, err := t.unlocked(owner, conversationID)
 		if err != nil {
 			return err
@@ -143,6 +146,9 @@ func (s *Store) AppendItems(ctx context.Context, owner, conversationID, title st
 			}
 			added := int64(len(rows))
 			if err := t.advance(c, false, c.nextSeq+added, added, lastCreated(items), title); err != nil {
+				return err
+			}
+			if err := t.claim(owner, claim); err != nil {
 				return err
 			}
 			return t.seal(recs)

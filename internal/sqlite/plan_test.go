@@ -22,7 +22,7 @@ func TestEveryStatementUsesAnIndex(t *testing.T) {
 		takeNumber, insertFork, deleteFork, purgeForks, deleteForks, selectFirstNew, copyItems,
 		insertPair, deletePair, selectPair, listByUser, listByModel, listByPair, listByCreated, selectFound, walkUp, walkDown, selectConversationAt, selectShown,
 		indexDoc, unindexDocs, mergeDocs, selectDoc, selectLastDoc, listTexts, listDocs, listDocsDown, listBelow, selectUnindexed, selectTitle, listUnindexed, selectItemState,
-		setMeta, deleteMeta,
+		setMeta, deleteMeta, selectClaim, insertClaim, selectOldestClaim, deleteClaims,
 		insertPurge, deletePurge, listPurgeItems, deleteItems, deleteResponses, selectRemaining, listForVerifying,
 	}
 	s := openNew(t)
@@ -68,7 +68,7 @@ func TestEveryStatementUsesAnIndex(t *testing.T) {
 // inOrder are the scans that stop at their first row, or read a table which holds only what is asked for, or one row.
 func inOrder(step string) bool {
 	switch step {
-	case "SCAN chains", "SCAN CONSTANT ROW", "SCAN forks", "SCAN sqlite_sequence":
+	case "SCAN chains", "SCAN CONSTANT ROW", "SCAN forks", "SCAN claims", "SCAN sqlite_sequence":
 		return true
 	}
 	// The full-text index is always asked for rows or for a term.

@@ -31,7 +31,7 @@ func longConversation(t *testing.T, s *Store, id string, items, size int) {
 	for i := range list {
 		list[i] = chat.Item{ID: fmt.Sprintf("msg_%d", i), Item: llm.Item{Type: llm.TypeMessage, Role: llm.User, Content: content}, Status: chat.ItemCompleted, Version: 1, CreatedAt: time.Now()}
 	}
-	if err := s.CreateConversation(t.Context(), "default", &c, list); err != nil {
+	if err := s.CreateConversation(t.Context(), "default", nil, &c, list); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -4,12 +4,13 @@ import (
 	"context"
 
 	"github.com/parley-llm/parley/internal/chat"
+	"github.com/parley-llm/parley/internal/fault"
 )
 
 const responseColumns = `r.num, r.conversation, r.id, r.owner, r.status, r.attempts, r.first_seq, coalesce(r.input_end, r.output_seq),
   r.output_seq, r.end_seq,
   r.created_at, r.started_at, r.first_token_at, r.completed_at, r.stream, r.model, r.provider, r.host, r.fallback_from, r.actor, r.request_id,
-  r.finish_reason, r.error_code, r.error_message, r.usage, r.cost, r.truncated, r.last_event`
+  r.finish_reason, r.error_code, r.error_message, r.error_kind, r.usage, r.cost, r.truncated, r.last_event`
 
 const (
 	selectResponse = `SELECT ` + responseColumns + `, c.id FROM responses r JOIN conversations c ON c.num = r.conversation
@@ -41,8 +42,8 @@ func scanResponse(s *stmt, a *arena, r *responseRow) (err error) {
 	r.CreatedAt, r.StartedAt, r.FirstTokenAt, r.CompletedAt = s.getTime(), s.getTime(), s.getTime(), s.getTime()
 	r.Stream, r.Model, r.Provider, r.Host, r.FallbackFrom = s.getBool(), s.getText(a), s.getText(a), s.getText(a), s.getText(a)
 	r.Actor, r.RequestID, r.FinishReason = s.getText(a), s.getText(a), s.getText(a)
-	if code, message := s.getText(a), s.getText(a); code != "" || message != "" {
-		r.Error = &chat.ResponseError{Code: code, Message: message}
+	if code, message, kind := s.getText(a), s.getText(a), s.getText(a); code != "" || message != "" {
+		r.Error = &chat.ResponseError{Code: code, Message: message, Kind: fault.KindOf(kind)}
 	}
 	if r.Usage, err = decodeUsage(s.getRaw(a)); err != nil {
 		return err

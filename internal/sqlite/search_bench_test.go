@@ -72,7 +72,7 @@ func BenchmarkSearch(b *testing.B) {
 				if i == n/2 {
 					items[0].Content = json.RawMessage(`"quokkas are rare"`)
 				}
-				if err := s.CreateConversation(context.Background(), benchOwner, &c, items); err != nil {
+				if err := s.CreateConversation(context.Background(), benchOwner, nil, &c, items); err != nil {
 					b.Error(err)
 				}
 			}
@@ -88,7 +88,7 @@ func BenchmarkSearch(b *testing.B) {
 		behind = len(s.indexer.pending) > 1 || s.indexer.working
 		s.indexer.mu.Unlock()
 		at := time.Now()
-		if err := s.AppendItems(b.Context(), benchOwner, id, "", []chat.Item{benchItem(llm.User, benchQuestion)}); err != nil {
+		if err := s.AppendItems(b.Context(), benchOwner, nil, id, "", []chat.Item{benchItem(llm.User, benchQuestion)}); err != nil {
 			b.Fatal(err)
 		}
 		slowest = max(slowest, time.Since(at))

@@ -32,7 +32,7 @@ func attempt(n int, kind audit.Kind, r *chat.Response) audit.Record {
 func beginResponse(t *testing.T, s *Store, n int, id string) (chat.Response, error) {
 	t.Helper()
 	c := chat.Conversation{ID: "conv_" + id, Owner: "default", CreatedAt: time.Now(), UpdatedAt: time.Now()}
-	if err := s.CreateConversation(t.Context(), "default", &c, nil); err != nil {
+	if err := s.CreateConversation(t.Context(), "default", nil, &c, nil); err != nil {
 		t.Fatal(err)
 	}
 	r := chat.Response{ID: "resp_" + id, Owner: "default", ConversationID: c.ID, Status: chat.InProgress, Attempts: 1, CreatedAt: time.Now()}

@@ -87,6 +87,7 @@ type Store struct {
 	expiry  *expiry
 	forks   *forks
 	indexer *indexer
+	sweeper *sweeper
 	// searches has room for those that may run at a time, so that they leave readers to the others.
 	searches chan struct{}
 	// prefixPatience is that constant, but in tests.
@@ -148,11 +149,13 @@ func (s *Store) open(ctx context.Context) (err error) {
 	s.prefixPatience = prefixPatience
 	s.indexer = newIndexer(s, o.Log, indexed)
 	s.writer.changed = s.indexer.changed
+	s.sweeper = &sweeper{store: s, log: o.Log, done: make(chan struct{})}
 	s.check = startCheck(background, o.Path, o.Log, clean)
 	go s.writer.loop()
 	go s.purger.loop(background)
 	go s.expiry.loop(background)
 	go s.indexer.loop(background)
+	go s.sweeper.loop(background)
 	return nil
 }
 
@@ -253,6 +256,7 @@ func (s *Store) close() error {
 	<-s.expiry.done
 	<-s.check.done
 	<-s.indexer.done
+	<-s.sweeper.done
 	closed := audit.Record{
 		ID: s.options.NewID(chat.PrefixAudit), Time: kept(s.options.Now()), Kind: audit.KindChainClosed,
 	}

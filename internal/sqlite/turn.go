@@ -20,7 +20,7 @@ const (
   FROM responses r LEFT JOIN conversations c ON c.num = r.conversation WHERE r.id = ? AND r.owner = ?`
 	setAttempt  = `UPDATE responses SET attempts = ?, model = ?, provider = ?, host = ?, fallback_from = ? WHERE num = ?`
 	endResponse = `UPDATE responses SET status = ?, attempts = ?, output_seq = ?, end_seq = ?, started_at = ?, first_token_at = ?, completed_at = ?,
-  finish_reason = ?, error_code = ?, error_message = ?, usage = ?, cost = ?, truncated = ?, last_event = ? WHERE num = ?`
+  finish_reason = ?, error_code = ?, error_message = ?, error_kind = ?, usage = ?, cost = ?, truncated = ?, last_event = ? WHERE num = ?`
 	deleteResponse = `DELETE FROM responses WHERE num = ?`
 
 	// Where nobody has set one.
@@ -43,6 +43,9 @@ func (s *Store) Begin(ctx context.Context, owner string, turn *chat.Turn) error 
 		return err
 	}
 	return s.writer.submit(ctx, itemBytes(turn.Input), func(t *tx) error {
+		if err := t.unclaimed(owner, turn.Claim); err != nil {
+			return err
+		}
 		c, err := t.unlocked(owner, turn.Conversation.ID)
 		if err != nil {
 			return err
@@ -87,6 +90,9 @@ func (t *tx) beginResponse(c state, owner string, turn *chat.Turn, firstSeq, inp
 	if err := t.write(t.prepare(lockConversation).int(next).int(added).ms(r.CreatedAt).text(r.ID).text(turn.Title).int(c.num)); err != nil {
 		return err
 	}
+	if err := t.claim(owner, turn.Claim); err != nil {
+		return err
+	}
 	return t.sealOne(&turn.Intent)
 }
 
@@ -108,8 +114,11 @@ const (
 )
 
 // BeginAside implements chat.Store.
-func (s *Store) BeginAside(ctx context.Context, owner string, r *chat.Response, intent audit.Record) error {
+func (s *Store) BeginAside(ctx context.Context, owner string, claim *chat.Claim, r *chat.Response, intent audit.Record) error {
 	return s.writer.submit(ctx, 0, func(t *tx) error {
+		if err := t.unclaimed(owner, claim); err != nil {
+			return err
+		}
 		c, err := t.state(owner, r.ConversationID)
 		if err != nil {
 			return err
@@ -119,6 +128,9 @@ func (s *Store) BeginAside(ctx context.Context, owner string, r *chat.Response, 
 			at = unstoredSeq
 		}
 		if err := t.insertResponse(c.num, owner, r, at, 0, at); err != nil {
+			return err
+		}
+		if err := t.claim(owner, claim); err != nil {
 			return err
 		}
 		return t.sealOne(&intent)
@@ -308,9 +320,9 @@ func (t *tx) end(r *run, e *chat.Ending, outputSeq, endSeq int64) error {
 	s := t.prepare(endResponse).text(string(final.Status)).int(int64(final.Attempts)).int(outputSeq).int(endSeq).
 		time(final.StartedAt).time(final.FirstTokenAt).time(final.CompletedAt).opt(final.FinishReason)
 	if final.Error != nil {
-		s.text(final.Error.Code).text(final.Error.Message)
+		s.text(final.Error.Code).text(final.Error.Message).text(final.Error.Kind.String())
 	} else {
-		s.null().null()
+		s.null().null().null()
 	}
 	if err := t.write(s.usage(final.Usage).cost(final.Cost).count(final.Truncated).count(final.LastEvent).int(r.num)); err != nil {
 		return err

@@ -291,7 +291,7 @@ func TestALongReadIsNotWaitedForForLong(t *testing.T) {
 func TestTheLogStaysShortUnderReadersThatNeverRest(t *testing.T) {
 	s := openNew(t)
 	c := chat.Conversation{ID: "conv_1", Owner: "default", CreatedAt: time.Now(), UpdatedAt: time.Now()}
-	if err := s.CreateConversation(t.Context(), "default", &c, nil); err != nil {
+	if err := s.CreateConversation(t.Context(), "default", nil, &c, nil); err != nil {
 		t.Fatal(err)
 	}
 	var stop atomic.Bool

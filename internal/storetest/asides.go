@@ -11,7 +11,7 @@ import (
 func (w *world) beginAside(c chat.Conversation) chat.Response {
 	w.t.Helper()
 	t := w.turn(c)
-	w.ok(w.BeginAside(w.ctx, c.Owner, &t.Response, t.Intent))
+	w.ok(w.BeginAside(w.ctx, c.Owner, nil, &t.Response, t.Intent))
 	w.equal(w.recorded(t.Intent.ID), true)
 	return t.Response
 }
@@ -31,7 +31,7 @@ var asideCases = []testCase{
 		w.equal(w.read(owner, c.ID), c)
 		w.equal(len(w.items(c.ID)), 2)
 		turn := w.answered(c.ID)
-		w.ok(w.AppendItems(w.ctx, owner, c.ID, "", w.messages(1)))
+		w.ok(w.AppendItems(w.ctx, owner, nil, c.ID, "", w.messages(1)))
 		before := w.read(owner, c.ID)
 		e := w.ending(&chat.Turn{Response: r}, chat.Failed, w.message(llm.Assistant, "half a"))
 		w.ok(w.End(w.ctx, owner, e))
@@ -72,7 +72,7 @@ var asideCases = []testCase{
 			w.equal(w.recorded(e.Outcome.ID), true)
 		}
 		c := w.full()
-		w.ok(w.CreateConversation(w.ctx, owner, &c, nil))
+		w.ok(w.CreateConversation(w.ctx, owner, nil, &c, nil))
 		r := w.beginAside(w.read(owner, c.ID))
 		_, err := w.UpdateConversation(w.ctx, owner, c.ID, 0, func(c *chat.Conversation) error { c.SetTitle(""); return nil })
 		w.ok(err)
@@ -81,7 +81,7 @@ var asideCases = []testCase{
 	}},
 	{"a title from the first message is one that nobody has set", func(w *world) {
 		c := chat.Conversation{ID: w.id("conv_"), Owner: owner, CreatedAt: w.now(), UpdatedAt: w.now()}
-		w.ok(w.CreateConversation(w.ctx, owner, &c, nil))
+		w.ok(w.CreateConversation(w.ctx, owner, nil, &c, nil))
 		w.answered(c.ID)
 		got := w.read(owner, c.ID)
 		w.equal([]any{got.Title, got.TitleSet}, []any{"from the prompt", false})
@@ -101,7 +101,7 @@ var asideCases = []testCase{
 	{"an attempt aside has one intent", func(w *world) {
 		c := w.conversation()
 		r := w.beginAside(c)
-		if err := w.BeginAside(w.ctx, owner, &r, w.attempt(audit.KindIntent, &r)); err == nil {
+		if err := w.BeginAside(w.ctx, owner, nil, &r, w.attempt(audit.KindIntent, &r)); err == nil {
 			w.t.Error("it began twice")
 		}
 	}},

@@ -210,15 +210,15 @@ var auditCases = []testCase{
 		_, updateErr := w.UpdateConversation(w.ctx, owner, c.ID, 0, func(c *chat.Conversation) error { c.Title = "changed"; return nil }, first)
 		_, editErr := w.UpdateItem(w.ctx, owner, c.ID, items[0].ID, 0, func(it *chat.Item) error { it.Content = items[1].Content; return nil }, first)
 		for name, err := range map[string]error{
-			"CreateConversation": w.CreateConversation(w.ctx, owner, &created, w.messages(1), first),
+			"CreateConversation": w.CreateConversation(w.ctx, owner, nil, &created, w.messages(1), first),
 			"UpdateConversation": updateErr,
 			"DeleteConversation": w.DeleteConversation(w.ctx, owner, c.ID, 0, "", first),
-			"AppendItems":        w.AppendItems(w.ctx, owner, c.ID, "", w.messages(1), first),
-			"AppendItems of two": w.AppendItems(w.ctx, owner, c.ID, "", w.messages(2), first),
+			"AppendItems":        w.AppendItems(w.ctx, owner, nil, c.ID, "", w.messages(1), first),
+			"AppendItems of two": w.AppendItems(w.ctx, owner, nil, c.ID, "", w.messages(2), first),
 			"UpdateItem":         editErr,
 			"DeleteItem":         w.DeleteItem(w.ctx, owner, c.ID, items[0].ID, 0, first),
 			"Begin":              w.Begin(w.ctx, owner, t),
-			"BeginAside":         w.BeginAside(w.ctx, owner, &t.Response, first),
+			"BeginAside":         w.BeginAside(w.ctx, owner, nil, &t.Response, first),
 		} {
 			if err == nil {
 				w.t.Errorf("%s: took effect without its record", name)

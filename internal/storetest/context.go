@@ -63,7 +63,7 @@ var contextCases = []testCase{
 	}},
 	{"the context of an empty conversation is empty", func(w *world) {
 		c := w.full()
-		w.ok(w.CreateConversation(w.ctx, owner, &c, nil))
+		w.ok(w.CreateConversation(w.ctx, owner, nil, &c, nil))
 		for _, n := range []int{0, 1, 10} {
 			got, items, err := w.Context(w.ctx, owner, c.ID, n)
 			w.ok(err)

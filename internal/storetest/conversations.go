@@ -33,7 +33,7 @@ var conversationCases = []testCase{
 	{"a new conversation comes back as it was given", func(w *world) {
 		c := w.full()
 		want := c
-		w.ok(w.CreateConversation(w.ctx, owner, &c, nil))
+		w.ok(w.CreateConversation(w.ctx, owner, nil, &c, nil))
 		want.Version, want.ContextVersion, want.CreatedAt, want.UpdatedAt = 1, 1, kept(c.CreatedAt), kept(c.UpdatedAt)
 		w.equal(w.read(owner, c.ID), want)
 		w.equal(c.Version, int64(1))
@@ -42,13 +42,13 @@ var conversationCases = []testCase{
 	{"a plain conversation comes back plain", func(w *world) {
 		at := w.now()
 		c := chat.Conversation{ID: w.id("conv_"), Owner: owner, CreatedAt: at, UpdatedAt: at}
-		w.ok(w.CreateConversation(w.ctx, owner, &c, nil))
+		w.ok(w.CreateConversation(w.ctx, owner, nil, &c, nil))
 		w.equal(w.read(owner, c.ID), chat.Conversation{ID: c.ID, Owner: owner, Version: 1, ContextVersion: 1, CreatedAt: kept(at), UpdatedAt: kept(at)})
 	}},
 	{"a conversation begins with its first items, in order", func(w *world) {
 		c := chat.Conversation{ID: w.id("conv_"), Owner: owner, CreatedAt: w.now(), UpdatedAt: w.now()}
 		items := w.messages(3)
-		w.ok(w.CreateConversation(w.ctx, owner, &c, items))
+		w.ok(w.CreateConversation(w.ctx, owner, nil, &c, items))
 		w.equal(c.MessageCount, int64(3))
 		w.equal(seqs(items), []int64{1, 2, 3})
 		stored := w.items(c.ID)
@@ -62,7 +62,7 @@ var conversationCases = []testCase{
 		items := w.messages(3)
 		items[2].ID = items[0].ID
 		rec := w.record(audit.KindRead, nil)
-		w.fault(w.CreateConversation(w.ctx, owner, &c, items, rec), fault.Conflict, chat.CodeDuplicateID)
+		w.fault(w.CreateConversation(w.ctx, owner, nil, &c, items, rec), fault.Conflict, chat.CodeDuplicateID)
 		_, err := w.Conversation(w.ctx, owner, c.ID)
 		w.fault(err, fault.NotFound, chat.CodeConversationNotFound)
 		w.equal(w.recorded(rec.ID), false)
@@ -70,7 +70,7 @@ var conversationCases = []testCase{
 	{"an id that was chosen twice is refused, and the first keeps it", func(w *world) {
 		first := w.conversation(w.messages(1)...)
 		second := chat.Conversation{ID: first.ID, Owner: owner, Title: "second", CreatedAt: w.now(), UpdatedAt: w.now()}
-		w.fault(w.CreateConversation(w.ctx, owner, &second, nil), fault.Conflict, chat.CodeDuplicateID)
+		w.fault(w.CreateConversation(w.ctx, owner, nil, &second, nil), fault.Conflict, chat.CodeDuplicateID)
 		w.equal(w.read(owner, first.ID), first)
 	}},
 	{"a change is returned as it is stored, one version on", func(w *world) {
@@ -90,7 +90,7 @@ var conversationCases = []testCase{
 	}},
 	{"a change can take every setting away again", func(w *world) {
 		c := w.full()
-		w.ok(w.CreateConversation(w.ctx, owner, &c, nil))
+		w.ok(w.CreateConversation(w.ctx, owner, nil, &c, nil))
 		_, err := w.UpdateConversation(w.ctx, owner, c.ID, 0, func(c *chat.Conversation) error {
 			c.Title, c.TitleSet, c.Model, c.Instructions, c.Params, c.Metadata = "", false, "", "", llm.Params{}, nil
 			return nil

@@ -46,7 +46,7 @@ var deletionCases = []testCase{
 		items := w.items(c.ID)
 		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0, ""))
 		again := chat.Conversation{ID: c.ID, Owner: owner, CreatedAt: w.now(), UpdatedAt: w.now()}
-		w.ok(w.CreateConversation(w.ctx, owner, &again, items[:1]))
+		w.ok(w.CreateConversation(w.ctx, owner, nil, &again, items[:1]))
 		w.equal(ids(w.items(c.ID)), []string{items[0].ID})
 		_, err := w.Response(w.ctx, owner, r.ID)
 		w.fault(err, fault.NotFound, chat.CodeResponseNotFound)
@@ -57,14 +57,14 @@ var deletionCases = []testCase{
 	{"a conversation of thousands of messages is deleted like any other", func(w *world) {
 		c := w.conversation(w.messages(1000)...)
 		for range 2 {
-			w.ok(w.AppendItems(w.ctx, owner, c.ID, "", w.messages(1000)))
+			w.ok(w.AppendItems(w.ctx, owner, nil, c.ID, "", w.messages(1000)))
 		}
 		neighbour := w.conversation(w.messages(3)...)
 		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0, ""))
 		_, err := w.Items(w.ctx, owner, c.ID, chat.Page{Limit: 10})
 		w.fault(err, fault.NotFound, chat.CodeConversationNotFound)
 		for range 10 {
-			w.ok(w.AppendItems(w.ctx, owner, neighbour.ID, "", w.messages(1)))
+			w.ok(w.AppendItems(w.ctx, owner, nil, neighbour.ID, "", w.messages(1)))
 		}
 		w.equal(seqs(w.items(neighbour.ID)), upTo(1, 13))
 	}},

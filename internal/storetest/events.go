@@ -44,7 +44,7 @@ func (w *world) unstored(c chat.Conversation) chat.Response {
 	w.t.Helper()
 	t := w.turn(c)
 	t.Response.Unstored = true
-	w.ok(w.BeginAside(w.ctx, owner, &t.Response, t.Intent))
+	w.ok(w.BeginAside(w.ctx, owner, nil, &t.Response, t.Intent))
 	return t.Response
 }
 
@@ -164,7 +164,7 @@ var eventCases = []testCase{
 		w.append(t.Response.ID, 0, "one", 1000)
 		w.ok(w.End(w.ctx, owner, w.ending(t, chat.Completed, w.message(llm.Assistant, "an answer"))))
 		f := chat.Conversation{ID: w.id("conv_"), Owner: owner, CreatedAt: w.now(), UpdatedAt: w.now()}
-		w.ok(w.ForkConversation(w.ctx, owner, c.ID, "", &f))
+		w.ok(w.ForkConversation(w.ctx, owner, nil, c.ID, "", &f))
 		w.ok(w.DeleteItem(w.ctx, owner, f.ID, w.items(f.ID)[1].ID, 0))
 		w.equal(w.log(t.Response.ID, 0), []string{"one"})
 	}},

@@ -16,7 +16,7 @@ func (w *world) filed(change func(c *chat.Conversation), items ...chat.Item) str
 	if change != nil {
 		change(&c)
 	}
-	w.ok(w.CreateConversation(w.ctx, c.Owner, &c, items))
+	w.ok(w.CreateConversation(w.ctx, c.Owner, nil, &c, items))
 	return c.ID
 }
 
@@ -170,7 +170,7 @@ var filterCases = []testCase{
 	}},
 	{"filtered conversations are whole, and say nothing of a search", func(w *world) {
 		c := w.full()
-		w.ok(w.CreateConversation(w.ctx, owner, &c, w.messages(2)))
+		w.ok(w.CreateConversation(w.ctx, owner, nil, &c, w.messages(2)))
 		list, err := w.Conversations(w.ctx, owner, chat.Query{Page: chat.Page{Limit: 2}, User: c.User, Metadata: c.Metadata, Model: c.Model})
 		w.ok(err)
 		w.equal(list.Data, []chat.Hit{{Conversation: w.read(owner, c.ID)}})
@@ -178,7 +178,7 @@ var filterCases = []testCase{
 	{"what is filtered keeps its order when it has activity", func(w *world) {
 		first := w.filed(func(c *chat.Conversation) { c.User = "ann" })
 		second := w.filed(func(c *chat.Conversation) { c.User = "ann" })
-		w.ok(w.AppendItems(w.ctx, owner, first, "", w.messages(1)))
+		w.ok(w.AppendItems(w.ctx, owner, nil, first, "", w.messages(1)))
 		got := w.found(chat.Query{User: "ann", Page: chat.Page{Desc: true}})
 		w.equal(got, []string{first, second})
 		slices.Reverse(got)

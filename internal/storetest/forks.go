@@ -15,7 +15,7 @@ func (w *world) fork(source, after string) chat.Conversation {
 	w.t.Helper()
 	at := w.now()
 	c := chat.Conversation{ID: w.id("conv_"), CreatedAt: at, UpdatedAt: at}
-	w.ok(w.ForkConversation(w.ctx, owner, source, after, &c))
+	w.ok(w.ForkConversation(w.ctx, owner, nil, source, after, &c))
 	stored := w.read(owner, c.ID)
 	c.CreatedAt, c.UpdatedAt = kept(c.CreatedAt), kept(c.UpdatedAt)
 	w.equal(c, stored)
@@ -38,7 +38,7 @@ func (w *world) long(n int) chat.Conversation {
 	c := w.conversation()
 	for n > 0 {
 		part := min(n, 1000)
-		w.ok(w.AppendItems(w.ctx, owner, c.ID, "", w.messages(part)))
+		w.ok(w.AppendItems(w.ctx, owner, nil, c.ID, "", w.messages(part)))
 		n -= part
 	}
 	return w.read(owner, c.ID)
@@ -47,14 +47,14 @@ func (w *world) long(n int) chat.Conversation {
 var forkCases = []testCase{
 	{"a fork has the source's settings and items, has used and cost nothing, and says where it comes from", func(w *world) {
 		source := w.full()
-		w.ok(w.CreateConversation(w.ctx, owner, &source, w.script("u a s u")))
+		w.ok(w.CreateConversation(w.ctx, owner, nil, &source, w.script("u a s u")))
 		t := w.begin(w.read(owner, source.ID))
 		answer := w.message(llm.Assistant, "an answer")
 		answer.Usage, answer.Metadata = &llm.Usage{InputTokens: 1, TotalTokens: 1}, map[string]string{"k": "<v>"}
 		e := w.ending(t, chat.Completed, answer, w.call("1"))
 		e.Response.Usage = &llm.Usage{InputTokens: 1, TotalTokens: 1}
 		w.ok(w.End(w.ctx, owner, e))
-		w.ok(w.AppendItems(w.ctx, owner, source.ID, "", []chat.Item{w.output("1")}))
+		w.ok(w.AppendItems(w.ctx, owner, nil, source.ID, "", []chat.Item{w.output("1")}))
 		items, before := w.items(source.ID), w.read(owner, source.ID)
 
 		c := w.fork(source.ID, "")
@@ -89,7 +89,7 @@ var forkCases = []testCase{
 	{"a fork may have a title of its own", func(w *world) {
 		source := w.conversation()
 		c := chat.Conversation{ID: w.id("conv_"), Title: "its own", TitleSet: true, CreatedAt: w.now(), UpdatedAt: w.now()}
-		w.ok(w.ForkConversation(w.ctx, owner, source.ID, "", &c))
+		w.ok(w.ForkConversation(w.ctx, owner, nil, source.ID, "", &c))
 		stored := w.read(owner, c.ID)
 		w.equal([]any{stored.Title, stored.TitleSet, w.read(owner, source.ID).Title}, []any{"its own", true, "a title"})
 	}},
@@ -132,7 +132,7 @@ var forkCases = []testCase{
 		w.equal(c.ActiveResponse, "")
 		w.equal(w.items(w.fork(source.ID, items[0].ID).ID)[0].ID, items[0].ID)
 		fresh := chat.Conversation{ID: w.id("conv_"), CreatedAt: w.now(), UpdatedAt: w.now()}
-		w.fault(w.ForkConversation(w.ctx, owner, source.ID, t.Response.Input[0], &fresh), fault.Conflict, chat.CodeConversationLocked)
+		w.fault(w.ForkConversation(w.ctx, owner, nil, source.ID, t.Response.Input[0], &fresh), fault.Conflict, chat.CodeConversationLocked)
 		w.answered(c.ID)
 		w.ok(w.End(w.ctx, owner, w.ending(t, chat.Completed, w.message(llm.Assistant, "an answer"))))
 		w.equal(w.read(owner, w.fork(source.ID, "").ID).MessageCount, int64(4))
@@ -146,7 +146,7 @@ var forkCases = []testCase{
 		w.ok(w.DeleteItem(w.ctx, owner, source.ID, gone, 0))
 		for _, after := range []string{w.items(second.ID)[0].ID, list.Data[0].ID, "msg_none", gone} {
 			c := chat.Conversation{ID: w.id("conv_"), CreatedAt: w.now(), UpdatedAt: w.now()}
-			w.fault(w.ForkConversation(w.ctx, owner, source.ID, after, &c), fault.NotFound, chat.CodeMessageNotFound)
+			w.fault(w.ForkConversation(w.ctx, owner, nil, source.ID, after, &c), fault.NotFound, chat.CodeMessageNotFound)
 			_, err := w.Conversation(w.ctx, owner, c.ID)
 			w.fault(err, fault.NotFound, chat.CodeConversationNotFound)
 		}
@@ -166,7 +166,7 @@ var forkCases = []testCase{
 			source, taken := w.long(n), w.conversation(w.messages(1)...)
 			rec := w.record(audit.KindRead, nil)
 			c := chat.Conversation{ID: taken.ID, CreatedAt: w.now(), UpdatedAt: w.now()}
-			w.fault(w.ForkConversation(w.ctx, owner, source.ID, "", &c, rec), fault.Conflict, chat.CodeDuplicateID)
+			w.fault(w.ForkConversation(w.ctx, owner, nil, source.ID, "", &c, rec), fault.Conflict, chat.CodeDuplicateID)
 			w.equal(w.read(owner, taken.ID), taken)
 			w.equal(len(w.items(taken.ID)), 1)
 			w.equal(w.recorded(rec.ID), false)
@@ -178,12 +178,12 @@ var forkCases = []testCase{
 		first, second := w.record(audit.KindRead, nil), w.record(audit.KindRead, nil)
 		w.ok(w.Append(w.ctx, first))
 		c := chat.Conversation{ID: w.id("conv_"), CreatedAt: w.now(), UpdatedAt: w.now()}
-		if err := w.ForkConversation(w.ctx, owner, source.ID, "", &c, first); err == nil {
+		if err := w.ForkConversation(w.ctx, owner, nil, source.ID, "", &c, first); err == nil {
 			w.t.Error("took effect without its record")
 		}
 		_, err := w.Conversation(w.ctx, owner, c.ID)
 		w.fault(err, fault.NotFound, chat.CodeConversationNotFound)
-		w.ok(w.ForkConversation(w.ctx, owner, source.ID, "", &c, second))
+		w.ok(w.ForkConversation(w.ctx, owner, nil, source.ID, "", &c, second))
 		w.equal(w.recorded(second.ID), true)
 	}},
 	{"a fork is the conversation as it was at one moment", func(w *world) {
@@ -214,7 +214,7 @@ var forkCases = []testCase{
 		for range 3 {
 			at := w.now()
 			c := chat.Conversation{ID: w.id("conv_"), CreatedAt: at, UpdatedAt: at}
-			if err := w.ForkConversation(w.ctx, owner, source.ID, "", &c); err != nil {
+			if err := w.ForkConversation(w.ctx, owner, nil, source.ID, "", &c); err != nil {
 				w.t.Error(err)
 				continue
 			}
@@ -237,7 +237,7 @@ var forkCases = []testCase{
 			}
 		})
 		c := chat.Conversation{ID: w.id("conv_"), CreatedAt: w.now(), UpdatedAt: w.now()}
-		err := w.ForkConversation(w.ctx, owner, source.ID, "", &c)
+		err := w.ForkConversation(w.ctx, owner, nil, source.ID, "", &c)
 		group.Wait()
 		if err != nil {
 			w.fault(err, fault.NotFound, chat.CodeConversationNotFound)

@@ -25,7 +25,7 @@ var itemCases = []testCase{
 	{"appended items stand at the end, and the conversation says so", func(w *world) {
 		c := w.conversation(w.messages(2)...)
 		items := w.messages(2)
-		w.ok(w.AppendItems(w.ctx, owner, c.ID, "not taken", items))
+		w.ok(w.AppendItems(w.ctx, owner, nil, c.ID, "not taken", items))
 		w.equal(seqs(items), []int64{3, 4})
 		w.equal(items[0].ConversationID, c.ID)
 		stored := w.items(c.ID)
@@ -37,10 +37,10 @@ var itemCases = []testCase{
 	}},
 	{"a conversation without a title takes the one that comes with an item", func(w *world) {
 		c := chat.Conversation{ID: w.id("conv_"), Owner: owner, CreatedAt: w.now(), UpdatedAt: w.now()}
-		w.ok(w.CreateConversation(w.ctx, owner, &c, nil))
-		w.ok(w.AppendItems(w.ctx, owner, c.ID, "", w.messages(1)))
-		w.ok(w.AppendItems(w.ctx, owner, c.ID, "the first", w.messages(1)))
-		w.ok(w.AppendItems(w.ctx, owner, c.ID, "the second", w.messages(1)))
+		w.ok(w.CreateConversation(w.ctx, owner, nil, &c, nil))
+		w.ok(w.AppendItems(w.ctx, owner, nil, c.ID, "", w.messages(1)))
+		w.ok(w.AppendItems(w.ctx, owner, nil, c.ID, "the first", w.messages(1)))
+		w.ok(w.AppendItems(w.ctx, owner, nil, c.ID, "the second", w.messages(1)))
 		w.equal(w.read(owner, c.ID).Title, "the first")
 	}},
 	{"an item comes back as it was given, to the byte and the millisecond", func(w *world) {
@@ -55,7 +55,7 @@ var itemCases = []testCase{
 			},
 			w.item(llm.Item{Type: "from_the_future", Data: json.RawMessage(`{ "type":"from_the_future", "x":[1, 2.50, {"y":null}] }`)}),
 		}
-		w.ok(w.AppendItems(w.ctx, owner, c.ID, "", items))
+		w.ok(w.AppendItems(w.ctx, owner, nil, c.ID, "", items))
 		want := slices.Clone(items)
 		for i := range want {
 			want[i].CreatedAt = kept(want[i].CreatedAt)
@@ -73,7 +73,7 @@ var itemCases = []testCase{
 			items = append(items, w.item(llm.Item{Type: llm.TypeMessage, Role: llm.User, Content: json.RawMessage(content)}),
 				w.item(llm.Item{Type: "other", Data: json.RawMessage(content)}))
 		}
-		w.ok(w.AppendItems(w.ctx, owner, c.ID, "", items))
+		w.ok(w.AppendItems(w.ctx, owner, nil, c.ID, "", items))
 		for i, got := range w.items(c.ID) {
 			if !bytes.Equal(got.Content, items[i].Content) || !bytes.Equal(got.Data, items[i].Data) {
 				w.t.Errorf("item %d: got %.100q and %.100q", i, got.Content, got.Data)
@@ -88,12 +88,12 @@ var itemCases = []testCase{
 			items := w.messages(3)
 			items[place].ID = taken
 			rec := w.record(audit.KindRead, nil)
-			w.fault(w.AppendItems(w.ctx, owner, c.ID, "", items, rec), fault.Conflict, chat.CodeDuplicateID)
+			w.fault(w.AppendItems(w.ctx, owner, nil, c.ID, "", items, rec), fault.Conflict, chat.CodeDuplicateID)
 			w.equal(w.recorded(rec.ID), false)
 		}
 		single := w.messages(1)
 		single[0].ID = taken
-		w.fault(w.AppendItems(w.ctx, owner, c.ID, "", single), fault.Conflict, chat.CodeDuplicateID)
+		w.fault(w.AppendItems(w.ctx, owner, nil, c.ID, "", single), fault.Conflict, chat.CodeDuplicateID)
 		w.equal(w.read(owner, c.ID), before)
 		w.equal(len(w.items(c.ID)), 2)
 	}},
@@ -102,7 +102,7 @@ var itemCases = []testCase{
 		it := w.items(first.ID)[0]
 		second := w.conversation()
 		it.Content = json.RawMessage(`"second"`)
-		w.ok(w.AppendItems(w.ctx, owner, second.ID, "", []chat.Item{it}))
+		w.ok(w.AppendItems(w.ctx, owner, nil, second.ID, "", []chat.Item{it}))
 		got, err := w.Item(w.ctx, owner, second.ID, it.ID)
 		w.ok(err)
 		w.equal(string(got.Content), `"second"`)
@@ -117,7 +117,7 @@ var itemCases = []testCase{
 		for range writers {
 			group.Go(func() {
 				for range each {
-					if err := w.AppendItems(w.ctx, owner, c.ID, "", w.messages(2)); err != nil {
+					if err := w.AppendItems(w.ctx, owner, nil, c.ID, "", w.messages(2)); err != nil {
 						w.t.Error(err)
 					}
 				}
@@ -217,7 +217,7 @@ var itemCases = []testCase{
 		w.fault(err, fault.NotFound, chat.CodeMessageNotFound)
 		after := w.read(owner, c.ID)
 		w.equal([]int64{after.Version, after.MessageCount}, []int64{c.Version + 1, 2})
-		w.ok(w.AppendItems(w.ctx, owner, c.ID, "", w.messages(1)))
+		w.ok(w.AppendItems(w.ctx, owner, nil, c.ID, "", w.messages(1)))
 		w.equal(seqs(w.items(c.ID)), []int64{1, 2, 4})
 	}},
 	{"a deletion that is stale or of nothing changes nothing", func(w *world) {
@@ -234,7 +234,7 @@ var itemCases = []testCase{
 		gone, cancel := context.WithCancel(w.ctx)
 		cancel()
 		rec := w.record(audit.KindRead, nil)
-		w.equal(fault.Of(w.AppendItems(gone, owner, c.ID, "", w.messages(1), rec)).Kind, fault.Canceled)
+		w.equal(fault.Of(w.AppendItems(gone, owner, nil, c.ID, "", w.messages(1), rec)).Kind, fault.Canceled)
 		_, err := w.Items(gone, owner, c.ID, chat.Page{Limit: 1})
 		w.equal(fault.Of(err).Kind, fault.Canceled)
 		w.equal(w.read(owner, c.ID), c)

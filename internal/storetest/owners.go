@@ -32,9 +32,9 @@ func (w *world) missing(owner, conversation, item, response string) []string {
 	add("DeleteConversation", chat.CodeConversationNotFound, w.DeleteConversation(w.ctx, owner, conversation, 0, ""))
 	add("DeleteConversation by version", chat.CodeConversationNotFound, w.DeleteConversation(w.ctx, owner, conversation, 1, ""))
 	fork := chat.Conversation{ID: w.id("conv_"), CreatedAt: w.now(), UpdatedAt: w.now()}
-	add("ForkConversation", chat.CodeConversationNotFound, w.ForkConversation(w.ctx, owner, conversation, "", &fork))
-	add("ForkConversation behind an item", chat.CodeConversationNotFound, w.ForkConversation(w.ctx, owner, conversation, item, &fork))
-	add("AppendItems", chat.CodeConversationNotFound, w.AppendItems(w.ctx, owner, conversation, "", w.messages(1)))
+	add("ForkConversation", chat.CodeConversationNotFound, w.ForkConversation(w.ctx, owner, nil, conversation, "", &fork))
+	add("ForkConversation behind an item", chat.CodeConversationNotFound, w.ForkConversation(w.ctx, owner, nil, conversation, item, &fork))
+	add("AppendItems", chat.CodeConversationNotFound, w.AppendItems(w.ctx, owner, nil, conversation, "", w.messages(1)))
 	_, err = w.Item(w.ctx, owner, conversation, item)
 	add("Item", chat.CodeConversationNotFound, err)
 	_, err = w.Items(w.ctx, owner, conversation, page)
@@ -49,7 +49,7 @@ func (w *world) missing(owner, conversation, item, response string) []string {
 	_, _, _, err = w.LastTurn(w.ctx, owner, conversation, 0)
 	add("LastTurn", chat.CodeConversationNotFound, err)
 	add("Begin", chat.CodeConversationNotFound, w.Begin(w.ctx, owner, t))
-	add("BeginAside", chat.CodeConversationNotFound, w.BeginAside(w.ctx, owner, &t.Response, t.Intent))
+	add("BeginAside", chat.CodeConversationNotFound, w.BeginAside(w.ctx, owner, nil, &t.Response, t.Intent))
 	_, err = w.Responses(w.ctx, owner, conversation, page)
 	add("Responses", chat.CodeConversationNotFound, err)
 	_, err = w.Response(w.ctx, owner, response)
@@ -98,10 +98,10 @@ var ownerCases = []testCase{
 		at := w.now()
 		it := w.message(llm.User, "mine")
 		mine := chat.Conversation{ID: w.id("conv_"), Owner: owner, Title: "mine", CreatedAt: at, UpdatedAt: at}
-		w.ok(w.CreateConversation(w.ctx, owner, &mine, []chat.Item{it}))
+		w.ok(w.CreateConversation(w.ctx, owner, nil, &mine, []chat.Item{it}))
 		theirs := mine
 		theirs.Owner, theirs.Title = other, "theirs"
-		w.ok(w.CreateConversation(w.ctx, other, &theirs, []chat.Item{it}))
+		w.ok(w.CreateConversation(w.ctx, other, nil, &theirs, []chat.Item{it}))
 		w.equal(w.read(owner, mine.ID).Title, "mine")
 		w.equal(w.read(other, mine.ID).Title, "theirs")
 		w.ok(w.DeleteConversation(w.ctx, other, mine.ID, 0, ""))

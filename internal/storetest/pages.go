@@ -108,7 +108,7 @@ var pageCases = []testCase{
 		page := w.itemPage(c.ID)
 		grow := func(p chat.Page) ([]string, bool, error) {
 			got, more, err := page(p)
-			w.ok(w.AppendItems(w.ctx, owner, c.ID, "", w.messages(1)))
+			w.ok(w.AppendItems(w.ctx, owner, nil, c.ID, "", w.messages(1)))
 			return got, more, err
 		}
 		slices.Reverse(want)
@@ -152,7 +152,7 @@ var pageCases = []testCase{
 		var want []string
 		for _, offset := range []int{0, 1, 1, 1, 2, 3, 3} {
 			c := chat.Conversation{ID: w.id("conv_"), Owner: owner, CreatedAt: at, UpdatedAt: at.Add(time.Duration(offset) * time.Hour)}
-			w.ok(w.CreateConversation(w.ctx, owner, &c, w.messages(1)))
+			w.ok(w.CreateConversation(w.ctx, owner, nil, &c, w.messages(1)))
 			w.conversationOf(other)
 			want = append(want, c.ID)
 		}
@@ -170,7 +170,7 @@ var pageCases = []testCase{
 			w.ok(err)
 			w.equal(got, want)
 		}
-		w.ok(w.AppendItems(w.ctx, owner, second.ID, "", w.messages(1)))
+		w.ok(w.AppendItems(w.ctx, owner, nil, second.ID, "", w.messages(1)))
 		p := chat.Page{Limit: 10, Desc: true, After: second.ID, AfterActivity: second.UpdatedAt}
 		got, _, err := w.conversationPage(p)
 		w.ok(err)
@@ -190,7 +190,7 @@ var pageCases = []testCase{
 			w.equal(len(list.Data), 2)
 		}
 		newest(second)
-		w.ok(w.AppendItems(w.ctx, owner, first.ID, "", w.messages(1)))
+		w.ok(w.AppendItems(w.ctx, owner, nil, first.ID, "", w.messages(1)))
 		newest(first)
 		_, err := w.UpdateItem(w.ctx, owner, second.ID, w.items(second.ID)[0].ID, 0, func(it *chat.Item) error { it.EditedAt = w.now(); return nil })
 		w.ok(err)
@@ -198,7 +198,7 @@ var pageCases = []testCase{
 		t := w.begin(w.read(owner, first.ID))
 		newest(first)
 		w.equal(w.read(owner, first.ID).UpdatedAt, kept(t.Response.CreatedAt))
-		w.ok(w.AppendItems(w.ctx, owner, second.ID, "", w.messages(1)))
+		w.ok(w.AppendItems(w.ctx, owner, nil, second.ID, "", w.messages(1)))
 		newest(second)
 		e := w.ending(t, chat.Completed)
 		w.ok(w.End(w.ctx, owner, e))
@@ -207,7 +207,7 @@ var pageCases = []testCase{
 	}},
 	{"conversations in a list are whole", func(w *world) {
 		c := w.full()
-		w.ok(w.CreateConversation(w.ctx, owner, &c, w.messages(2)))
+		w.ok(w.CreateConversation(w.ctx, owner, nil, &c, w.messages(2)))
 		w.answered(c.ID)
 		list, err := w.Conversations(w.ctx, owner, chat.Query{Page: chat.Page{Limit: 1}})
 		w.ok(err)

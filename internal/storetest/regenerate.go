@@ -72,7 +72,7 @@ var regenerateCases = []testCase{
 		stored := w.conversation(w.script("u a")...)
 		added := w.conversation()
 		w.answered(added.ID)
-		w.ok(w.AppendItems(w.ctx, owner, added.ID, "", w.messages(1)))
+		w.ok(w.AppendItems(w.ctx, owner, nil, added.ID, "", w.messages(1)))
 		asked := w.conversation()
 		w.answered(asked.ID)
 		w.ok(w.DeleteItem(w.ctx, owner, asked.ID, w.items(asked.ID)[0].ID, 0))
@@ -203,7 +203,7 @@ var regenerateCases = []testCase{
 		w.fault(err, fault.NotFound, chat.CodeMessageNotFound)
 		w.fault(w.DeleteItem(w.ctx, owner, c.ID, old, 0), fault.NotFound, chat.CodeMessageNotFound)
 		fork := chat.Conversation{ID: w.id("conv_"), CreatedAt: w.now(), UpdatedAt: w.now()}
-		w.fault(w.ForkConversation(w.ctx, owner, c.ID, old, &fork), fault.NotFound, chat.CodeMessageNotFound)
+		w.fault(w.ForkConversation(w.ctx, owner, nil, c.ID, old, &fork), fault.NotFound, chat.CodeMessageNotFound)
 		for _, page := range []struct {
 			p    chat.Page
 			want []int64

@@ -15,7 +15,7 @@ type reopenCase struct {
 var reopenCases = []reopenCase{
 	{"what was acknowledged is there after a restart", func(w *world, reopen func()) {
 		c := w.full()
-		w.ok(w.CreateConversation(w.ctx, owner, &c, w.messages(3)))
+		w.ok(w.CreateConversation(w.ctx, owner, nil, &c, w.messages(3)))
 		r := w.answered(c.ID)
 		rec := w.fullRecord()
 		w.ok(w.Append(w.ctx, rec))
@@ -42,7 +42,7 @@ var reopenCases = []reopenCase{
 		w.equal(len(orphans), 1)
 		r := orphans[0]
 		w.equal([]any{r.ID, r.Owner, r.ConversationID, r.Attempts, r.Input}, []any{t.Response.ID, owner, c.ID, 1, t.Response.Input})
-		w.fault(w.AppendItems(w.ctx, owner, c.ID, "", w.messages(1)), fault.Conflict, chat.CodeConversationLocked)
+		w.fault(w.AppendItems(w.ctx, owner, nil, c.ID, "", w.messages(1)), fault.Conflict, chat.CodeConversationLocked)
 		e := w.ending(&chat.Turn{Response: r}, chat.Interrupted)
 		w.ok(w.End(w.ctx, owner, e))
 		w.answered(c.ID)
@@ -80,7 +80,7 @@ var reopenCases = []reopenCase{
 	}},
 	{"deleted conversations stay deleted, also those that a restart interrupted", func(w *world, reopen func()) {
 		c := w.conversation(w.messages(1000)...)
-		w.ok(w.AppendItems(w.ctx, owner, c.ID, "", w.messages(1000)))
+		w.ok(w.AppendItems(w.ctx, owner, nil, c.ID, "", w.messages(1000)))
 		running := w.conversation()
 		t := w.begin(running)
 		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0, ""))
@@ -95,6 +95,14 @@ var reopenCases = []reopenCase{
 		w.ok(w.End(w.ctx, owner, e))
 		w.equal(w.recorded(e.Outcome.ID), true)
 	}},
+	{"a key that was taken is taken after a restart, and what it stands for is there", func(w *world, reopen func()) {
+		t := w.turn(w.conversation(), w.message(llm.User, "a question"))
+		t.Claim = w.claim(t.Response.ID)
+		w.ok(w.Begin(w.ctx, owner, t))
+		reopen()
+		w.holds(owner, t.Claim, t.Claim)
+		w.equal(w.response(owner, t.Claim.ResourceID).Status, chat.InProgress)
+	}},
 	{"a fork is there after a restart", func(w *world, reopen func()) {
 		source := w.long(2100)
 		c := w.fork(source.ID, "")
@@ -107,7 +115,7 @@ var reopenCases = []reopenCase{
 		c := w.conversation(w.messages(2)...)
 		w.ok(w.DeleteItem(w.ctx, owner, c.ID, w.items(c.ID)[1].ID, 0))
 		reopen()
-		w.ok(w.AppendItems(w.ctx, owner, c.ID, "", []chat.Item{w.message(llm.User, "new")}))
+		w.ok(w.AppendItems(w.ctx, owner, nil, c.ID, "", []chat.Item{w.message(llm.User, "new")}))
 		w.equal(seqs(w.items(c.ID)), []int64{1, 3})
 	}},
 	{"records go on after a restart, and those from before are found among them", func(w *world, reopen func()) {
@@ -125,7 +133,7 @@ var reopenCases = []reopenCase{
 		reopen()
 		w.equal(w.finds("written needle"), []string{id})
 		w.equal(w.found(chat.Query{Metadata: map[string]string{"k": "v"}}), []string{id})
-		w.ok(w.AppendItems(w.ctx, owner, id, "", []chat.Item{w.message(llm.User, "pin")}))
+		w.ok(w.AppendItems(w.ctx, owner, nil, id, "", []chat.Item{w.message(llm.User, "pin")}))
 		reopen()
 		w.equal(w.finds("needle pin"), []string{id})
 	}},

@@ -99,8 +99,8 @@ var searchCases = []testCase{
 	}},
 	{"a search finds what was written in every way, and only text", func(w *world) {
 		id, _ := w.talk("", "created aardvark")
-		w.ok(w.AppendItems(w.ctx, owner, id, "titled badger", []chat.Item{w.message(llm.User, "appended cat")}))
-		w.ok(w.AppendItems(w.ctx, owner, id, "", []chat.Item{
+		w.ok(w.AppendItems(w.ctx, owner, nil, id, "titled badger", []chat.Item{w.message(llm.User, "appended cat")}))
+		w.ok(w.AppendItems(w.ctx, owner, nil, id, "", []chat.Item{
 			w.item(llm.Item{Type: llm.TypeMessage, Role: llm.User, Content: []byte(`[{"type":"text","text":"part dingo"},{"type":"image_url","image_url":{"url":"https://example.com/emu.png"}}]`)}),
 			w.call("call_fox"), w.output("call_fox"),
 		}))
@@ -132,7 +132,7 @@ var searchCases = []testCase{
 		_, err = w.UpdateConversation(w.ctx, owner, id, 0, func(c *chat.Conversation) error { c.Title = ""; return nil })
 		w.ok(err)
 		w.equal(w.finds("lemur"), []string{})
-		w.ok(w.AppendItems(w.ctx, owner, id, "titled newt", w.messages(1)))
+		w.ok(w.AppendItems(w.ctx, owner, nil, id, "titled newt", w.messages(1)))
 		w.equal(w.finds("newt"), []string{id})
 		w.ok(w.DeleteConversation(w.ctx, owner, id, 0, ""))
 		w.equal(w.finds("mole"), []string{})
@@ -168,7 +168,7 @@ var searchCases = []testCase{
 	{"a fork is found like what it was copied from", func(w *world) {
 		id, items := w.talk("of yaks", "a yak", "a zebra")
 		c := chat.Conversation{ID: w.id("conv_"), CreatedAt: w.now(), UpdatedAt: w.now()}
-		w.ok(w.ForkConversation(w.ctx, owner, id, items[0], &c))
+		w.ok(w.ForkConversation(w.ctx, owner, nil, id, items[0], &c))
 		w.equal(w.finds("yak"), []string{id, c.ID})
 		w.equal(w.finds("zebra"), []string{id})
 	}},
@@ -188,7 +188,7 @@ var searchCases = []testCase{
 		}
 		checkPages(w, want, w.pageOf(chat.Query{Search: w.search("number common")}))
 		checkPages(w, want, w.pageOf(chat.Query{Search: w.search("com")}))
-		w.ok(w.AppendItems(w.ctx, owner, want[0], "", w.messages(1)))
+		w.ok(w.AppendItems(w.ctx, owner, nil, want[0], "", w.messages(1)))
 		checkPages(w, append(want[1:], want[0]), w.pageOf(chat.Query{Search: w.search("common")}))
 	}},
 	{"a page of a search ends early once what was read for it passes the bound", func(w *world) {

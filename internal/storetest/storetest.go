@@ -47,6 +47,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"events", eventCases},
 		{"deletion", deletionCases},
 		{"forks", forkCases},
+		{"claims", claimCases},
 		{"owners", ownerCases},
 		{"audit", auditCases},
 	}
@@ -132,7 +133,7 @@ func (w *world) conversationOf(owner string, items ...chat.Item) chat.Conversati
 	w.t.Helper()
 	at := w.now()
 	c := chat.Conversation{ID: w.id("conv_"), Owner: owner, Title: "a title", CreatedAt: at, UpdatedAt: at}
-	w.ok(w.CreateConversation(w.ctx, owner, &c, items))
+	w.ok(w.CreateConversation(w.ctx, owner, nil, &c, items))
 	return w.read(owner, c.ID)
 }
 
@@ -207,7 +208,7 @@ func (w *world) ending(t *chat.Turn, status chat.Status, output ...chat.Item) *c
 		r.Output[i].ConversationID, r.Output[i].ResponseID, r.Output[i].Output, r.Output[i].Model = r.ConversationID, r.ID, true, r.Model
 	}
 	if status.LeavesContext() {
-		r.Error = &chat.ResponseError{Code: "upstream_failed", Message: "The model's provider failed."}
+		r.Error = &chat.ResponseError{Code: "upstream_failed", Message: "The model's provider failed.", Kind: fault.Upstream}
 	}
 	outcome := w.attempt(audit.KindOutcome, &r)
 	outcome.Status = string(status)

@@ -17,7 +17,7 @@ func (w *world) refusedWhileRunning(c chat.Conversation, item string, rec audit.
 	t := w.turn(w.read(owner, c.ID), w.message(llm.User, "me too"))
 	t.Intent = rec
 	return map[string]error{
-		"AppendItems": w.AppendItems(w.ctx, owner, c.ID, "", w.messages(1), rec),
+		"AppendItems": w.AppendItems(w.ctx, owner, nil, c.ID, "", w.messages(1), rec),
 		"UpdateItem":  updateErr,
 		"DeleteItem":  w.DeleteItem(w.ctx, owner, c.ID, item, 0, rec),
 		"Begin":       w.Begin(w.ctx, owner, t),
@@ -36,7 +36,7 @@ func (w *world) edit(conversationID, content string) error {
 var turnCases = []testCase{
 	{"a begun response is stored with its question, and holds the conversation", func(w *world) {
 		c := chat.Conversation{ID: w.id("conv_"), Owner: owner, CreatedAt: w.now(), UpdatedAt: w.now()}
-		w.ok(w.CreateConversation(w.ctx, owner, &c, w.messages(2)))
+		w.ok(w.CreateConversation(w.ctx, owner, nil, &c, w.messages(2)))
 		c = w.read(owner, c.ID)
 		t := w.turn(c, w.message(llm.User, "first"), w.message(llm.User, "second"))
 		t.Response.Truncated = 2
@@ -149,7 +149,7 @@ var turnCases = []testCase{
 			}
 		}
 		changes := map[string]func() error{
-			"a message":    func() error { return w.AppendItems(w.ctx, owner, c.ID, "", w.messages(1)) },
+			"a message":    func() error { return w.AppendItems(w.ctx, owner, nil, c.ID, "", w.messages(1)) },
 			"a model":      setting(func(c *chat.Conversation) { c.Model += "x" }),
 			"instructions": setting(func(c *chat.Conversation) { c.Instructions += "x" }),
 			"a parameter":  setting(func(c *chat.Conversation) { c.Params.Stop = append(c.Params.Stop, "x") }),
@@ -204,7 +204,7 @@ var turnCases = []testCase{
 		for name, change := range changes {
 			c := w.full()
 			c.TitleSet = false
-			w.ok(w.CreateConversation(w.ctx, owner, &c, w.messages(1)))
+			w.ok(w.CreateConversation(w.ctx, owner, nil, &c, w.messages(1)))
 			read := w.read(owner, c.ID)
 			w.ok(change(read))
 			changed := w.read(owner, c.ID)
@@ -362,7 +362,7 @@ var turnCases = []testCase{
 		items := w.items(c.ID)
 		w.ok(w.DeleteItem(w.ctx, owner, c.ID, items[0].ID, 0))
 		w.ok(w.DeleteItem(w.ctx, owner, c.ID, items[3].ID, 0))
-		w.ok(w.AppendItems(w.ctx, owner, c.ID, "", w.messages(1)))
+		w.ok(w.AppendItems(w.ctx, owner, nil, c.ID, "", w.messages(1)))
 		got, err := w.Response(w.ctx, owner, t.Response.ID)
 		w.ok(err)
 		w.equal(got.Input, []string{items[1].ID})
