@@ -22,10 +22,7 @@ const EventLogLife = 24 * time.Hour
 func (s *Service) Events(ctx context.Context, owner, id string, from int) (*Subscription, error) {
 	sub := newSubscription(max(from, 0))
 	sub.past = &past{service: s, owner: owner, id: id}
-	if run := s.run(id); run != nil && run.owner == owner && !run.response.Unstored {
-		if run.log == nil {
-			return nil, notStreamed()
-		}
+	if run := s.run(id); run != nil && run.owner == owner && !run.unstored && run.log != nil {
 		sub.run = run
 	} else if err := sub.past.open(ctx); err != nil {
 		return nil, err

@@ -17,8 +17,10 @@ const maxLag = 1 << 20
 type Run struct {
 	owner string
 	// aside: nobody waits for it.
-	aside  bool
-	cancel context.CancelCauseFunc
+	aside bool
+	// unstored: it is known to nobody but the client that asked for it.
+	unstored bool
+	cancel   context.CancelCauseFunc
 
 	mu     sync.Mutex
 	events []Event
@@ -41,7 +43,7 @@ type Run struct {
 }
 
 func newRun(owner string, r Response, cancel context.CancelCauseFunc) *Run {
-	return &Run{owner: owner, cancel: cancel, response: r, done: make(chan struct{}), left: make(chan struct{})}
+	return &Run{owner: owner, unstored: r.Unstored, cancel: cancel, response: r, done: make(chan struct{}), left: make(chan struct{})}
 }
 
 // Wait returns the response in its terminal state. A failed or interrupted one comes with a *fault.Error
@@ -66,7 +68,7 @@ func (r *Run) Response() Response {
 
 // Abandon is called when the client that asked for a response has gone: one of which nothing is kept is stopped then.
 func (r *Run) Abandon() {
-	if r.response.Unstored { // never changes
+	if r.unstored {
 		r.cancel(errAbandoned)
 	}
 }

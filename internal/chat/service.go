@@ -200,7 +200,7 @@ func (s *Service) DeleteItem(ctx context.Context, caller Caller, conversationID,
 
 // Response returns a response; a running one as it stands now.
 func (s *Service) Response(ctx context.Context, owner, id string) (Response, error) {
-	if run := s.run(id); run != nil && run.owner == owner && !run.response.Unstored {
+	if run := s.run(id); run != nil && run.owner == owner && !run.unstored {
 		return run.Response(), nil
 	}
 	return s.Store.Response(ctx, owner, id)

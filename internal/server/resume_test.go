@@ -126,14 +126,24 @@ func (s *stepper) readUpTo(t *testing.T, r *bufio.Reader, number int) []byte {
 	return all
 }
 
-func (w *world) body(path string) []byte {
+func (w *world) do(method, path string) *http.Response {
 	w.t.Helper()
-	resp, err := w.client.Get(w.url + path)
+	req, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, http.NoBody)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	resp, err := w.client.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return resp
+}
+
+func (w *world) body(path string) []byte {
+	w.t.Helper()
+	resp := w.do(http.MethodGet, path)
 	body, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
 	if err != nil || resp.StatusCode != http.StatusOK {
 		w.t.Fatalf("%s: %d %s, %v", path, resp.StatusCode, body, err)
 	}
@@ -190,8 +200,8 @@ func (w *world) streamLength(s *stepper) int {
 	w.t.Helper()
 	s.finish()
 	resp, r := w.stream(w.conversation())
-	defer resp.Body.Close()
 	all, err := io.ReadAll(r)
+	_ = resp.Body.Close()
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -239,10 +249,7 @@ func TestAStreamCancelledAtEveryEventKeepsWhatHasCome(t *testing.T) {
 		resp, r := w.stream(path)
 		got := s.readUpTo(t, r, at)
 		id := responseOf(t, got)
-		cancelled, err := w.client.Post(w.url+"/api/responses/"+id+"/cancel", "application/json", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		cancelled := w.do(http.MethodPost, "/api/responses/"+id+"/cancel")
 		_ = cancelled.Body.Close()
 		rest, err := io.ReadAll(r)
 		_ = resp.Body.Close()
