@@ -65,6 +65,7 @@ cover: ## run the tests and show what they cover
 .PHONY: generate
 generate: ## make the generated files anew
 	$(GO) mod tidy
+	cd e2e/powerloss && $(GO) mod tidy
 	cd internal/catalog/generate && $(GO) run . ../models.tsv
 	$(GO) test ./internal/config -run TestTheDocumentationListsEverySetting -update
 	$(GO) test ./internal/server -run TestTheOpenAPIFileIsUpToDate -update
@@ -78,6 +79,7 @@ man: build ## write the man pages to man/, or DIR
 .PHONY: generated
 generated:
 	$(GO) mod tidy -diff
+	cd e2e/powerloss && $(GO) mod tidy -diff
 	$(GO) mod verify
 	cd internal/catalog/generate && $(GO) run . -check ../models.tsv
 
@@ -96,6 +98,13 @@ faults: ## have a model's provider fail in every known way, ROUNDS times; flags 
 .PHONY: leaks
 leaks: ## drop 10,000 streams and have 1,000 calls fail, and look for what is left of them; flags of go test in ARGS
 	GOEXPERIMENT=goroutineleakprofile PARLEY_DROPPED_STREAMS=10000 PARLEY_UPSTREAM_FAULTS=1000 $(GO) test ./internal/faulttest -run TestNothingLeaks -count=1 -v -timeout 30m $(ARGS)
+
+LOSSES ?= 500
+EVERY ?= 1
+
+.PHONY: powerloss
+powerloss: ## cut the power at every file operation of a scenario, and LOSSES times under load; disks that are full or fail; needs FUSE
+	cd e2e/powerloss && PARLEY_LOSSES=$(LOSSES) PARLEY_EVERY=$(EVERY) PARLEY_SECONDS=$(SECONDS) PARLEY_SEED=$(SEED) $(GO) test . -count=1 -v -timeout 8h
 
 .PHONY: bench
 bench: ## measure against a bare proxy; flags in ARGS

@@ -37,7 +37,7 @@ func (c *client) adopt(id string) {
 	l.touch(id)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.shared) < maxShared && !slices.Contains(l.shared, id) {
+	if !c.alone && len(l.shared) < maxShared && !slices.Contains(l.shared, id) {
 		l.shared = append(l.shared, id)
 		return
 	}

@@ -30,6 +30,7 @@ type Load struct {
 	shared     []string
 	touched    map[string]bool
 	count      map[Op]int
+	refused    map[string]int
 	violations []string
 }
 
@@ -90,6 +91,13 @@ func (l *Load) Counts() map[Op]int {
 	return maps.Clone(l.count)
 }
 
+// Refused is how often each code was answered.
+func (l *Load) Refused() map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.refused)
+}
+
 // Idle are the operations of which none is counted.
 func Idle(counts map[Op]int) []Op {
 	var idle []Op
@@ -141,6 +149,8 @@ type client struct {
 	random *rand.Rand
 	api    api.Client
 	own    []string
+	// alone: none of its conversations becomes one that all share.
+	alone bool
 }
 
 // errGone says that the server has not answered: it is gone, or the test is over.
@@ -219,6 +229,12 @@ func (c *client) call(sent Entry, do func(call int64) (Entry, error)) error {
 		if problem.Status >= http.StatusInternalServerError || problem.ResponseID != "" {
 			got.State = Unknown
 		}
+		l.mu.Lock()
+		if l.refused == nil {
+			l.refused = map[string]int{}
+		}
+		l.refused[problem.Code]++
+		l.mu.Unlock()
 		if problem.Code != "conversation_locked" && (l.Expected == nil || !l.Expected(problem)) {
 			l.violated(string(sent.Op) + ": " + problem.Error())
 		}

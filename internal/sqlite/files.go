@@ -77,8 +77,9 @@ func takeLock(path, remedy string) (*os.File, error) {
 	return lock, nil
 }
 
-// ensureFile makes the file where it is missing, and takes the rights of others where it is there. The directory's entry
-// is made durable too. SQLite gives the files beside it the same rights.
+// ensureFile makes the file where it is missing, and takes the rights of others where it is there. Its entry is made durable too,
+// and so are those of the directories above it: which of them are new is not known here. SQLite gives the files beside it the
+// same rights.
 func ensureFile(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, filePerm) //nolint:gosec // the operator's own path
 	if errors.Is(err, fs.ErrExist) {
@@ -91,7 +92,15 @@ func ensureFile(path string) error {
 		return err
 	}
 	dir := filepath.Dir(path)
-	return errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
+	if err := syncDir(dir); err != nil {
+		return err
+	}
+	for dir != filepath.Dir(dir) {
+		dir = filepath.Dir(dir)
+		// One that this user may not read is none that it has made.
+		_ = syncDir(dir)
+	}
+	return nil
 }
 
 func syncDir(path string) error {

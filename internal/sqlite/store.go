@@ -162,7 +162,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 // openWriter opens the connection that writes and migrates the database.
 func openWriter(ctx context.Context, path string) (*conn, error) {
 	c, err := openConn(path, sqlite.OpenReadWrite,
-		"page_size = 8192", "journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "wal_autocheckpoint = 0", "journal_size_limit = 67108864", "cache_size = -8000")
+		"page_size = 8192", "journal_mode = WAL", "synchronous = "+synchronous, "secure_delete = ON", "wal_autocheckpoint = 0", "journal_size_limit = 67108864", "cache_size = -8000")
 	if err != nil {
 		return nil, explainDamage(err, path)
 	}
