@@ -151,8 +151,8 @@ func (c *conn) compact(ctx context.Context) error {
 	if err := c.exec(c.prepare("VACUUM")); err != nil {
 		return err
 	}
-	_, busy, err := checkpoint(c, "TRUNCATE")
-	if err == nil && busy {
+	state, err := checkpoint(c, "TRUNCATE")
+	if err == nil && state.busy {
 		err = errors.New("another process reads the database, so the old pages are still in its log: end that and do it again")
 	}
 	return err

@@ -6,16 +6,20 @@ import (
 	"time"
 )
 
-// Bounds of one step of a purge, so that it stalls no other writer.
+// Bounds of one step of a purge, so that it stalls no other writer: what is deleted is written over.
 const (
-	purgeRows  = 200
-	purgeBytes = 4 << 20
+	purgeRows  = 100
+	purgeBytes = 2 << 20
 	// purgeBatches are batches of event logs.
 	purgeBatches = 100
 )
 
-// purgePause is how long a purge that failed waits before it goes on.
-const purgePause = 10 * time.Second
+// purgePause is how long a purge that failed waits before it goes on. Behind a step that did not, it rests for as long as that took, so
+// that others have at least half of the writer, but no longer than purgeRest.
+const (
+	purgePause = 10 * time.Second
+	purgeRest  = 250 * time.Millisecond
+)
 
 const (
 	insertPurge = `INSERT INTO purges (conversation, id) VALUES (?, ?)`
@@ -66,12 +70,22 @@ func (p *purger) loop(ctx context.Context) {
 			continue
 		}
 		p.log.Warn("deleted conversations could not be removed; trying again", "error", err)
-		select {
-		case <-ctx.Done():
+		if !sleep(ctx, purgePause) {
 			return
-		case <-time.After(purgePause):
-			p.poke()
 		}
+		p.poke()
+	}
+}
+
+// sleep waits, and reports whether ctx has not ended meanwhile.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
 	}
 }
 
@@ -82,11 +96,15 @@ func (p *purger) all(ctx context.Context) error {
 	}
 	for _, num := range nums {
 		for more := true; more; {
+			began := time.Now()
 			if err := p.store.writer.submit(ctx, 0, func(t *tx) (err error) {
 				more, err = t.purge(num)
 				return err
 			}); err != nil {
 				return err
+			}
+			if more && !sleep(ctx, min(time.Since(began), purgeRest)) {
+				return ctx.Err()
 			}
 		}
 	}

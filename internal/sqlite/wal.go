@@ -18,6 +18,14 @@ const (
 	bytesOfChange = 32 << 10
 )
 
+// The writer waits while the last frames are copied and the log returns to its start. So that they are few, what came while the log was
+// copied is copied beside the writer as well, and what came meanwhile, a few times: a writer that is faster than that waits all the same.
+// Where a reader keeps frames from being copied, another round does not help.
+const (
+	fewFrames = 128
+	maxRounds = 6
+)
+
 // How long the writer and new readers wait for those who read.
 const (
 	shortPause = 10 * time.Millisecond
@@ -25,7 +33,7 @@ const (
 )
 
 // wal moves the write-ahead log into the database without stalling the writer: most of it beside the writer, on a
-// connection of its own, and then the little that came meanwhile, together with the log's return to its start, between
+// connection of its own and in rounds, and then the little that came meanwhile, together with the log's return to its start, between
 // two transactions and with no reader in between. Readers that never rest therefore cannot make the log grow for ever.
 type wal struct {
 	conn    *conn
@@ -33,9 +41,17 @@ type wal struct {
 	// threshold is the length at which the next checkpoint begins.
 	threshold int64
 	running   bool
+	// rounds counts how often the log was copied since then.
+	rounds int
 	// written is about how many bytes have come since the log's length was last asked for.
 	written  int
-	finished chan error
+	finished chan round
+}
+
+// round is how the copying of the log beside the writer has ended.
+type round struct {
+	logState
+	err error
 }
 
 func openWAL(path string, r *readers) (*wal, error) {
@@ -45,7 +61,7 @@ func openWAL(path string, r *readers) (*wal, error) {
 	}
 	// A reader of another process is not waited for.
 	c.SetBusyTimeout(0)
-	return &wal{conn: c, readers: r, threshold: walFrames, finished: make(chan error, 1)}, nil
+	return &wal{conn: c, readers: r, threshold: walFrames, finished: make(chan round, 1)}, nil
 }
 
 // tend is called by the writer between its transactions, with about how many bytes it has written since. It calls wake
@@ -54,10 +70,11 @@ func (w *wal) tend(writer *conn, written int, wake func()) error {
 	w.written += written
 	if w.running {
 		select {
-		case err := <-w.finished:
+		case last := <-w.finished:
 			w.running = false
+			err := last.err
 			if err == nil {
-				err = w.restart()
+				err = w.copied(last.logState, writer, wake)
 			}
 			if err != nil {
 				// A disk that is full now is not asked again with every transaction.
@@ -72,26 +89,43 @@ func (w *wal) tend(writer *conn, written int, wake func()) error {
 		return nil
 	}
 	w.written = 0
-	frames, _, err := checkpoint(writer, "NOOP")
-	if err != nil || frames < w.threshold {
+	state, err := checkpoint(writer, "NOOP")
+	if err != nil || state.frames < w.threshold {
 		return err
 	}
-	w.running = true
-	go func() {
-		_, _, err := checkpoint(w.conn, "PASSIVE")
-		w.finished <- err
-		wake()
-	}()
+	w.rounds = 0
+	w.copy(wake)
 	return nil
 }
 
-// restart has the next transaction written at the start of the log. A reader that takes long is not waited for until the
-// log has become much longer than it should be.
-func (w *wal) restart() error {
-	frames, _, err := checkpoint(w.conn, "NOOP")
+// copy copies the log beside the writer.
+func (w *wal) copy(wake func()) {
+	w.running = true
+	w.rounds++
+	go func() {
+		state, err := checkpoint(w.conn, "PASSIVE")
+		w.finished <- round{state, err}
+		wake()
+	}()
+}
+
+// copied goes on where the log was copied: with what came meanwhile, or, where that is little or a reader is in the way, with the log's
+// return to its start.
+func (w *wal) copied(last logState, writer *conn, wake func()) error {
+	state, err := checkpoint(writer, "NOOP")
 	if err != nil {
 		return err
 	}
+	if state.frames-state.copied > fewFrames && last.copied == last.frames && w.rounds < maxRounds {
+		w.copy(wake)
+		return nil
+	}
+	return w.restart(state.frames)
+}
+
+// restart has the next transaction written at the start of the log. A reader that takes long is not waited for until the
+// log, which has so many frames, has become much longer than it should be.
+func (w *wal) restart(frames int64) error {
 	patience := shortPause
 	if frames > walFrames*3/2 {
 		patience = longPause
@@ -102,14 +136,14 @@ func (w *wal) restart() error {
 		return nil
 	}
 	defer resume()
-	frames, busy, err := checkpoint(w.conn, "RESTART")
+	state, err := checkpoint(w.conn, "RESTART")
 	if err != nil {
 		return err
 	}
 	w.threshold = walFrames
-	if busy {
+	if state.busy {
 		// Another process reads.
-		w.threshold += frames
+		w.threshold += state.frames
 	}
 	return nil
 }
@@ -118,18 +152,25 @@ func (w *wal) restart() error {
 func (w *wal) close() error {
 	var err error
 	if w.running {
-		err = <-w.finished
+		err = (<-w.finished).err
 	}
 	return errors.Join(err, w.conn.Close())
 }
 
-// checkpoint returns the number of frames in the log, and whether somebody kept the checkpoint from being complete.
-func checkpoint(c *conn, mode string) (frames int64, busy bool, err error) {
+// logState is how many frames the log has and how many of them are in the database, and whether somebody kept a checkpoint from
+// being complete.
+type logState struct {
+	frames, copied int64
+	busy           bool
+}
+
+func checkpoint(c *conn, mode string) (state logState, err error) {
 	s := c.prepare("PRAGMA wal_checkpoint(" + mode + ")")
 	defer s.reset()
 	if _, err := s.next(); err != nil {
-		return 0, false, fmt.Errorf("checkpointing: %w", err)
+		return logState{}, fmt.Errorf("checkpointing: %w", err)
 	}
-	busy = s.getBool()
-	return s.getInt(), busy, nil
+	state.busy = s.getBool()
+	state.frames, state.copied = s.getInt(), s.getInt()
+	return state, nil
 }
