@@ -37,7 +37,7 @@ const (
 var secrets = []string{llmtest.Canary, keyCanary, headerCanary}
 
 // patience is the time limit of what is not meant to run into one.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // counter is shared: its vocabulary takes a while to load.
 var counter tokens.Counter
@@ -87,7 +87,7 @@ func newWorld(t testing.TB, others ...llm.Endpoint) *world {
 		DefaultModel: func(context.Context) (string, error) { return healthy, nil },
 		Catalog:      unasked{catalog.New()}, CountTokens: counter.Count, Pseudonym: func(string) string { return "u_pseudonym" },
 		Breakers: &breaker.Set{OnChange: metrics.Breaker}, Observer: metrics,
-		AuditMaxChars: 2000, UpstreamTimeout: time.Minute, UpstreamConcurrency: 256,
+		AuditMaxChars: 2000, UpstreamTimeout: 2 * patience, UpstreamConcurrency: 256,
 	}
 	ts := httptest.NewServer(server.New(server.Config{Service: w.service, Log: log, Version: "test", Metrics: metrics}))
 	w.url, w.client = ts.URL, ts.Client()

@@ -33,6 +33,7 @@ import (
 //	%% repeat 20ms     send the rest, which is text, again and again with that pause, until the client goes
 //	%% fill 2MiB       send that many letters x
 //	%% gzip            compress what follows of the body
+//	%% bomb 2MiB       send little that unpacks to so much: comments of an event stream, compressed
 //	%% raw             send what follows as it stands, whatever the framing
 type script []step
 
@@ -90,7 +91,7 @@ func parseOrder(words []string) (step, error) {
 	case "hold", "stall", "close", "reset", "gzip", "raw":
 	case "repeat", "pause":
 		st.duration, err = time.ParseDuration(argument)
-	case "fill":
+	case "fill", "bomb":
 		st.size, err = parseSize(argument)
 	default:
 		err = errors.New("unknown order")
@@ -153,6 +154,8 @@ func (p *play) step(st step) error {
 		return errOver
 	case "fill":
 		return p.fill(st.size)
+	case "bomb":
+		return p.bomb(st.size)
 	case "raw":
 		p.out, p.zip, p.chunks, p.closes = p.conn, nil, nil, true
 		return nil
@@ -204,6 +207,23 @@ func (p *play) fill(size int) error {
 			return p.left(err)
 		}
 		size -= n
+	}
+	return nil
+}
+
+// bomb sends one and the same compressed piece again and again: pieces of gzip may follow each other.
+func (p *play) bomb(size int) error {
+	var piece bytes.Buffer
+	zip := gzip.NewWriter(&piece)
+	line := []byte(": " + strings.Repeat("x", 64<<10-4) + "\n\n")
+	for range 1 << 20 / len(line) {
+		_, _ = zip.Write(line)
+	}
+	_ = zip.Close()
+	for ; size > 0; size -= 1 << 20 {
+		if _, err := p.out.Write(piece.Bytes()); err != nil {
+			return p.left(err)
+		}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package llmtest
 
 import (
 	"bufio"
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -137,6 +138,23 @@ func TestAnUpstreamRepeatsItselfUntilItsClientGoes(t *testing.T) {
 		}
 		_ = conn.Close()
 		wait(t, "the client to go", u.Gone)
+	}
+}
+
+func TestABombUnpacksToItsSize(t *testing.T) {
+	u := NewUpstream(t)
+	u.Answer("HTTP/1.1 200 OK\n\n%% bomb 3MiB")
+	got, err := get(t, u, plainGet)
+	_, packed, _ := strings.Cut(got, "\r\n\r\n")
+	if err != nil || len(packed) > 64<<10 {
+		t.Fatalf("%d bytes, %v", len(packed), err)
+	}
+	zip, err := gzip.NewReader(strings.NewReader(packed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.Copy(io.Discard, zip); n != 3<<20 || err != nil {
+		t.Errorf("unpacks to %d bytes, %v", n, err)
 	}
 }
 
