@@ -99,6 +99,12 @@ faults: ## have a model's provider fail in every known way, ROUNDS times; flags 
 leaks: ## drop 10,000 streams and have 1,000 calls fail, and look for what is left of them; flags of go test in ARGS
 	GOEXPERIMENT=goroutineleakprofile PARLEY_DROPPED_STREAMS=10000 PARLEY_UPSTREAM_FAULTS=1000 $(GO) test ./internal/faulttest -run TestNothingLeaks -count=1 -v -timeout 30m $(ARGS)
 
+BACKUPS ?= 100
+
+.PHONY: backups
+backups: build ## make BACKUPS backups beside a loaded server, restore each, and look for what is missing
+	PARLEY_BACKUPS=$(BACKUPS) PARLEY_SECONDS=$(SECONDS) PARLEY_SEED=$(SEED) PARLEY_TEST_BINARY=$(CURDIR)/bin/parley $(GO) test ./cmd/parley -run TestBackupsUnder -count=1 -v -timeout 2h
+
 LOSSES ?= 500
 EVERY ?= 1
 

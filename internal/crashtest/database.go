@@ -152,3 +152,14 @@ func intentOf(path, question string) string {
 	}
 	return code
 }
+
+// Running counts the responses that have not ended in a database.
+func Running(path string) (n int, err error) {
+	db, err := sqlite.OpenConn(path, sqlite.OpenReadOnly)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	err = texts(db, `SELECT id FROM responses WHERE status IN ('queued', 'in_progress')`, func(string) { n++ })
+	return n, err
+}

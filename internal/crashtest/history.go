@@ -6,7 +6,7 @@
 package crashtest
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -117,25 +117,19 @@ func (h *History) Err() error {
 	return h.err
 }
 
-// maxLine bounds an entry: a read of a long conversation.
-const maxLine = 64 << 20
-
-// ReadHistory reads a file that a History has written.
+// ReadHistory reads a file that a History has written, or is writing: a line that is not whole yet is left out.
 func ReadHistory(path string) ([]Entry, error) {
-	f, err := os.Open(path)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = f.Close() }()
 	var list []Entry
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, maxLine)
-	for lines.Scan() {
+	for line := range bytes.Lines(data[:bytes.LastIndexByte(data, '\n')+1]) {
 		var e Entry
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+		if err := json.Unmarshal(line, &e); err != nil {
 			return nil, fmt.Errorf("line %d of the history: %w", len(list)+1, err)
 		}
 		list = append(list, e)
 	}
-	return list, lines.Err()
+	return list, nil
 }

@@ -22,6 +22,8 @@ type Load struct {
 	Clients int
 	// Expected says of a refusal whether it may come; one of the others is a violation. conversation_locked always may.
 	Expected func(*api.Problem) bool
+	// Whole has all prompts answered whole: a client then keeps its connection.
+	Whole bool
 
 	inFlight atomic.Int64
 	runs     uint64
@@ -172,7 +174,7 @@ func (c *client) step(ctx context.Context) error {
 		return c.create(ctx)
 	case n < 28:
 		return c.append(ctx, any)
-	case n < 48:
+	case n < 48 || n < 72 && c.load.Whole:
 		return c.prompt(ctx, any)
 	case n < 72:
 		return c.stream(ctx, any)

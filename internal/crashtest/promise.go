@@ -55,15 +55,15 @@ type answer struct {
 	touched bool
 }
 
-// Promised replays a history. Up to known, what was acknowledged must be there; what was sent up to until may be. A zero time is
-// the end of the history.
+// Promised replays a history. Up to known, what was acknowledged must be there, and so must the intents of the calls that reached
+// the model; what was sent up to until may be there. A zero time is the end of the history.
 func Promised(entries []Entry, known, until time.Time) *Promise {
 	p := &Promise{conversations: map[string]*conversation{}, sent: map[string]bool{}, questions: map[string]question{}}
 	calls := map[int64]Entry{}
 	for _, e := range entries {
 		switch {
 		case e.State == Asked:
-			if until.IsZero() || e.Time.Before(until) {
+			if known.IsZero() || e.Time.Before(known) {
 				p.asked = append(p.asked, e)
 			}
 		case e.State == Sent:
@@ -73,14 +73,24 @@ func Promised(entries []Entry, known, until time.Time) *Promise {
 			}
 		case known.IsZero() || e.Time.Before(known):
 			p.answer(calls[e.Call], e)
-		case e.Op == OpRead:
-			// By which id a message goes is knowledge, not a promise.
-			for _, seen := range e.Messages {
-				p.of(calls[e.Call].Conversation).find(seen)
-			}
+		default:
+			p.learn(calls[e.Call], e)
 		}
 	}
 	return p
+}
+
+// learn takes from a late answer by which ids messages and responses go: that is knowledge, and no promise.
+func (p *Promise) learn(sent, e Entry) {
+	switch c := p.conversations[sent.Conversation]; {
+	case c != nil && e.Op == OpRead:
+		for _, seen := range e.Messages {
+			c.find(seen)
+		}
+	case e.Response != "":
+		p.questions[sent.Messages[0].Text] = question{sent.Conversation, e.Response}
+	default:
+	}
 }
 
 func (p *Promise) of(id string) *conversation {

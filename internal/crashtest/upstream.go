@@ -26,7 +26,8 @@ type Upstream struct {
 	// it may be named.
 	Database string
 
-	h *History
+	h      *History
+	server *http.Server
 }
 
 // NewUpstream serves until the test ends.
@@ -40,11 +41,14 @@ func NewUpstream(t testing.TB, h *History) *Upstream {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/models", u.models)
 	mux.HandleFunc("POST /v1/chat/completions", u.complete)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { _ = server.Close() })
+	u.server = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	go func() { _ = u.server.Serve(listener) }()
+	t.Cleanup(func() { _ = u.server.Close() })
 	return u
 }
+
+// Hasty has it close each connection behind its answer, so that each call makes a new one.
+func (u *Upstream) Hasty() { u.server.SetKeepAlivesEnabled(false) }
 
 // Environ are the settings of a server that calls it.
 func (u *Upstream) Environ() []string {

@@ -108,7 +108,7 @@ var problemTable = []problemGroup{
 		{chat.CodeStoreUnavailable, 503, "The database cannot be read or written: the disk may be full or failing.", "The operator looks at /readyz and the log, and makes room on the disk. Nothing that was acknowledged is lost."},
 		{"audit_unavailable", 503, "The audit record cannot be written, so nothing was done: no model was called.", "As with store_unavailable: make the database writable again."},
 		{"draining", 503, "The server is shutting down and takes no new prompts.", "Send the same request again in a moment."},
-		{chat.CodeOverloaded, 503, "As many responses are running as PARLEY_UPSTREAM_CONCURRENCY allows, or too many searches. Nothing was begun.", "Send the same request again after Retry-After, or raise the limit."},
+		{chat.CodeOverloaded, 503, "As many responses are running as PARLEY_UPSTREAM_CONCURRENCY allows, or too many searches, and nothing was begun; or, where there is a `response_id`, the server could open no further connection to the provider.", "Send the same request again after Retry-After, or raise the limit: PARLEY_UPSTREAM_CONCURRENCY, or how many files the process may open (`ulimit -n`)."},
 		{"canceled", 499, "The request was given up, by its client or by the server's stop, before it was carried out.", "Send it again if it is still wanted."},
 		{"internal", 500, "Something went wrong that should not have.", "The server's log has it under the request_id. Please report it."},
 	}},

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/parley-llm/parley/internal/fault"
@@ -280,6 +281,11 @@ func (x *Exchange) unanswered(err error) *llm.Error {
 	case errors.Is(err, errPrivate):
 		e.Outage = false
 		e.Fault = fault.Wrap(err, fault.Upstream, "upstream_failed", "The model's provider is in a private network, where it is not allowed to be.")
+	case exhausted(err):
+		// It says nothing of the provider.
+		e.Outage = false
+		e.Fault = fault.Wrap(err, fault.Unavailable, "overloaded", "The server can open no further connection to the model's provider. Try again in a moment.")
+		e.Retryable = true
 	case certificate != nil:
 		e.Fault = fault.Wrap(err, fault.Upstream, "upstream_failed", "The certificate of the model's provider is not valid for it, or not trusted.")
 	default:
@@ -287,6 +293,16 @@ func (x *Exchange) unanswered(err error) *llm.Error {
 		e.Retryable = true
 	}
 	return e
+}
+
+// exhausted reports whether it was for want of this process's or this machine's own resources that nothing could be opened.
+func exhausted(err error) bool {
+	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.EADDRNOTAVAIL} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
 }
 
 // broken is the error of a body that could not be read to its end. code and message say what that means for the answer.

@@ -2,7 +2,12 @@ package upstream
 
 import (
 	"errors"
+	"net"
+	"os"
+	"syscall"
 	"testing"
+
+	"github.com/parley-llm/parley/internal/fault"
 )
 
 func TestWhatIsPublic(t *testing.T) {
@@ -26,5 +31,20 @@ func TestAClientForPublicAddressesConnectsToNoOther(t *testing.T) {
 	_, failure := c.send(t.Context(), "GET", c.Base, c.getHead, nil)
 	if failure == nil || !errors.Is(failure, errPrivate) || failure.Retryable || !failure.NotSent {
 		t.Errorf("got %+v", failure)
+	}
+}
+
+func TestAConnectionThatThisMachineHasNoRoomForIsNoFailureOfTheProvider(t *testing.T) {
+	x := &Exchange{parent: t.Context(), ctx: t.Context()}
+	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.EADDRNOTAVAIL} {
+		err := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("socket", errno)}
+		for _, err := range []error{err, &net.DNSError{UnwrapErr: err}} {
+			if e := x.unanswered(err); e.Fault.Kind != fault.Unavailable || e.Fault.Code != "overloaded" || e.Outage || !e.Retryable || !e.NotSent {
+				t.Errorf("%v: %+v", err, e)
+			}
+		}
+	}
+	if e := x.unanswered(os.NewSyscallError("connect", syscall.ECONNREFUSED)); e.Fault.Code != "upstream_failed" || !e.Outage {
+		t.Errorf("%+v", e)
 	}
 }
