@@ -3,6 +3,7 @@ module github.com/parley-llm/parley
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/caarlos0/env/v11 v11.4.2
 	github.com/danielgtaylor/huma/v2 v2.37.2
 	github.com/joho/godotenv v1.5.1

@@ -126,28 +126,13 @@ func (s *stepper) readUpTo(t *testing.T, r *bufio.Reader, number int) []byte {
 	return all
 }
 
-func (w *world) do(method, path string) *http.Response {
-	w.t.Helper()
-	req, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, http.NoBody)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	resp, err := w.client.Do(req)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return resp
-}
-
 func (w *world) body(path string) []byte {
 	w.t.Helper()
-	resp := w.do(http.MethodGet, path)
-	body, err := io.ReadAll(resp.Body)
-	_ = resp.Body.Close()
-	if err != nil || resp.StatusCode != http.StatusOK {
-		w.t.Fatalf("%s: %d %s, %v", path, resp.StatusCode, body, err)
+	status, body := w.ask(http.MethodGet, path, "")
+	if status != http.StatusOK {
+		w.t.Fatalf("%s: %d %s", path, status, body)
 	}
-	return body
+	return []byte(body)
 }
 
 func responseOf(t *testing.T, stream []byte) string {
@@ -249,12 +234,11 @@ func TestAStreamCancelledAtEveryEventKeepsWhatHasCome(t *testing.T) {
 		resp, r := w.stream(path)
 		got := s.readUpTo(t, r, at)
 		id := responseOf(t, got)
-		cancelled := w.do(http.MethodPost, "/api/responses/"+id+"/cancel")
-		_ = cancelled.Body.Close()
+		cancelled, _ := w.ask(http.MethodPost, "/api/responses/"+id+"/cancel", "")
 		rest, err := io.ReadAll(r)
 		_ = resp.Body.Close()
-		if err != nil || cancelled.StatusCode != http.StatusOK {
-			t.Fatalf("cancelled at %d: %d, %v", at, cancelled.StatusCode, err)
+		if err != nil || cancelled != http.StatusOK {
+			t.Fatalf("cancelled at %d: %d, %v", at, cancelled, err)
 		}
 		s.rest()
 		whole := w.body("/api/responses/" + id + "/events")
