@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -68,7 +69,7 @@ func (t *tx) claim(owner string, claim *chat.Claim) error {
 		blob(claim.Fingerprint[:]).text(claim.ResourceID).ms(claim.CreatedAt))
 }
 
-// sweeper removes claims that have run out.
+// sweeper removes claims that have run out, and event logs that have expired.
 type sweeper struct {
 	store *Store
 	log   *slog.Logger
@@ -81,8 +82,8 @@ func (s *sweeper) loop(ctx context.Context) {
 	rest := time.NewTicker(sweepPause)
 	defer rest.Stop()
 	for {
-		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("old idempotency keys could not be removed; trying again later", "error", err)
+		if err := errors.Join(s.sweep(ctx), s.sweepLogs(ctx)); err != nil && ctx.Err() == nil {
+			s.log.Warn("old idempotency keys and event logs could not be removed; trying again later", "error", err)
 		}
 		select {
 		case <-rest.C:

@@ -56,7 +56,7 @@ func TestEventLogsThatHaveExpiredLeaveTheDatabase(t *testing.T) {
 		longConversation(t, s, conversation, 0, 0)
 		streamedTurn(t, s, conversation, fmt.Sprintf("resp_%d", i), turn.batches, turn.begun, turn.ended)
 	}
-	if err := s.expiry.all(t.Context()); err != nil {
+	if err := s.sweeper.sweepLogs(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for i, want := range []int{0, 1, 1, 0, 3, 1} {

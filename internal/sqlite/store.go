@@ -84,7 +84,6 @@ type Store struct {
 	readers *readers
 	writer  *writer
 	purger  *purger
-	expiry  *expiry
 	forks   *forks
 	indexer *indexer
 	sweeper *sweeper
@@ -143,7 +142,6 @@ func (s *Store) open(ctx context.Context) (err error) {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	s.purger = newPurger(s, o.Log)
-	s.expiry = newExpiry(s, o.Log)
 	s.forks = newForks()
 	s.searches = make(chan struct{}, max(o.Readers/2, 1))
 	s.prefixPatience = prefixPatience
@@ -153,7 +151,6 @@ func (s *Store) open(ctx context.Context) (err error) {
 	s.check = startCheck(background, o.Path, o.Log, clean)
 	go s.writer.loop()
 	go s.purger.loop(background)
-	go s.expiry.loop(background)
 	go s.indexer.loop(background)
 	go s.sweeper.loop(background)
 	return nil
@@ -253,7 +250,6 @@ func (s *Store) Close() error {
 func (s *Store) close() error {
 	s.stop()
 	<-s.purger.done
-	<-s.expiry.done
 	<-s.check.done
 	<-s.indexer.done
 	<-s.sweeper.done

@@ -9,9 +9,12 @@ import (
 )
 
 // openAt opens a store that is closed when the test ends, if it has not been before.
-func openAt(t *testing.T, path string) *Store {
+func openAt(t *testing.T, path string) *Store { return openThen(t, path, time.Now) }
+
+// openThen is openAt by a clock.
+func openThen(t *testing.T, path string, now func() time.Time) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), Options{Path: path, SearchTimeout: time.Minute})
+	s, err := Open(t.Context(), Options{Path: path, SearchTimeout: time.Minute, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,16 +33,23 @@ func openNew(t *testing.T) *Store {
 	return openAt(t, filepath.Join(t.TempDir(), "parley.db"))
 }
 
+// The suite has a time of its own; by today's clock, what it keeps for a day would be gone.
+func suiteTime() time.Time { return storetest.Began }
+
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) storetest.Store { return openNew(t) })
+	storetest.Run(t, func(t *testing.T) storetest.Store {
+		return openThen(t, filepath.Join(t.TempDir(), "parley.db"), suiteTime)
+	})
 }
 
 func TestStoreReopened(t *testing.T) {
-	storetest.RunReopen(t, func(t *testing.T) storetest.Store { return openNew(t) }, func(t *testing.T, s storetest.Store) storetest.Store {
+	storetest.RunReopen(t, func(t *testing.T) storetest.Store {
+		return openThen(t, filepath.Join(t.TempDir(), "parley.db"), suiteTime)
+	}, func(t *testing.T, s storetest.Store) storetest.Store {
 		old := s.(*Store)
 		if err := old.Close(); err != nil {
 			t.Fatal(err)
 		}
-		return openAt(t, old.options.Path)
+		return openThen(t, old.options.Path, suiteTime)
 	})
 }

@@ -95,9 +95,12 @@ func newWorld(t *testing.T, s Store) *world {
 // id makes ids that no other call has made.
 func (w *world) id(prefix string) string { return fmt.Sprintf("%s%026d", prefix, w.n.Add(1)) }
 
+// Began is when the cases play, and what a store that is tested should take for the present.
+var Began = time.Date(2026, 3, 1, 12, 0, 0, 123_456_789, time.UTC)
+
 // now is a second later with every call, and finer than a store keeps times.
 func (w *world) now() time.Time {
-	return time.Date(2026, 3, 1, 12, 0, int(w.n.Add(1)), 123_456_789, time.UTC)
+	return Began.Add(time.Duration(w.n.Add(1)) * time.Second)
 }
 
 // kept is a time as a store gives it back.
