@@ -364,17 +364,21 @@ func (s *Service) enter(run *Run) {
 func (s *Service) withdraw(run *Run) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.remove(run)
+}
+
+func (s *Service) remove(run *Run) {
 	delete(s.runs, run.response.ID)
 	close(run.left)
 }
 
-// leave gives the place back; run is nil where none was begun.
+// leave gives the place back; run is nil where none was begun. Whoever waits for the run to have left finds the place free.
 func (s *Service) leave(run *Run) {
-	if run != nil {
-		s.withdraw(run)
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if run != nil {
+		s.remove(run)
+	}
 	s.admitted--
 	if s.admitted == 0 && s.idle != nil {
 		close(s.idle)

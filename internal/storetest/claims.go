@@ -42,11 +42,12 @@ func (w *world) guarded() []guarded {
 	asked := w.conversationOf(owner)
 	w.ok(w.Begin(w.ctx, owner, w.turn(asked, w.message(llm.User, "first"))))
 	held := w.read(owner, asked.ID)
-	w.ok(w.End(w.ctx, owner, w.ending(&chat.Turn{Response: w.response(owner, held.ActiveResponse)}, chat.Completed, w.message(llm.Assistant, "old"))))
+	w.ok(w.End(w.ctx, owner, w.ending(&chat.Turn{Response: w.response(held.ActiveResponse)}, chat.Completed, w.message(llm.Assistant, "old"))))
 	c, _, input, err := w.LastTurn(w.ctx, owner, asked.ID, 0)
 	w.ok(err)
 	again := w.turn(c, input...)
 	again.Regenerate = true
+	aside := w.turn(w.conversationOf(owner)).Response
 	has := func(c chat.Conversation, n int64) func() bool {
 		return func() bool { return w.read(owner, c.ID).MessageCount == n }
 	}
@@ -80,10 +81,16 @@ func (w *world) guarded() []guarded {
 		}, has(several, 2)},
 		{"Begin", begin(turn), runs(turn.Conversation)},
 		{"Begin of a turn that is run again", begin(again), runs(asked)},
+		{"BeginAside", func(claim *chat.Claim, rec audit.Record) error {
+			return w.BeginAside(w.ctx, owner, claim, &aside, rec)
+		}, func() bool {
+			_, err := w.Response(w.ctx, owner, aside.ID)
+			return err == nil
+		}},
 	}
 }
 
-func (w *world) response(owner, id string) chat.Response {
+func (w *world) response(id string) chat.Response {
 	w.t.Helper()
 	r, err := w.Response(w.ctx, owner, id)
 	w.ok(err)
@@ -170,7 +177,7 @@ var claimCases = []testCase{
 		w.fault(w.AppendItems(w.ctx, owner, append1, c.ID, "", w.messages(1)), fault.Conflict, chat.CodeConversationLocked)
 		locked.Claim = begin
 		w.fault(w.Begin(w.ctx, owner, locked), fault.Conflict, chat.CodeConversationLocked)
-		r := w.response(owner, w.read(owner, c.ID).ActiveResponse)
+		r := w.response(w.read(owner, c.ID).ActiveResponse)
 		w.ok(w.End(w.ctx, owner, w.ending(&chat.Turn{Response: r}, chat.Completed)))
 		if err := w.Begin(w.ctx, owner, stale); !errors.Is(err, chat.ErrStale) {
 			w.t.Errorf("got %v", err)
@@ -197,6 +204,14 @@ var claimCases = []testCase{
 		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0, ""))
 		w.claimed("gone", w.Begin(w.ctx, owner, second), t.Claim)
 		w.claimed("gone, a message", w.AppendItems(w.ctx, owner, second.Claim, c.ID, "", w.messages(1)), t.Claim)
+	}},
+	{"why a response did not complete is kept, so that it can be said again", func(w *world) {
+		for kind := fault.Internal; kind.String() != ""; kind++ {
+			e := w.ending(w.begin(w.conversation()), chat.Failed)
+			e.Response.Error = &chat.ResponseError{Code: "upstream_failed", Message: "The model's provider failed.", Kind: kind}
+			w.ok(w.End(w.ctx, owner, e))
+			w.equal(w.response(e.Response.ID).Error, e.Response.Error)
+		}
 	}},
 	{"a key is one of its owner and of its route", func(w *world) {
 		mine := w.claim("mine")

@@ -101,7 +101,7 @@ var reopenCases = []reopenCase{
 		w.ok(w.Begin(w.ctx, owner, t))
 		reopen()
 		w.holds(owner, t.Claim, t.Claim)
-		w.equal(w.response(owner, t.Claim.ResourceID).Status, chat.InProgress)
+		w.equal(w.response(t.Claim.ResourceID).Status, chat.InProgress)
 	}},
 	{"a fork is there after a restart", func(w *world, reopen func()) {
 		source := w.long(2100)
