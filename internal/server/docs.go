@@ -104,7 +104,7 @@ func problemTexts(status int) string {
 	case http.StatusBadGateway:
 		return "upstream_failed, upstream_auth, upstream_stream_truncated: the model's provider failed. The response is kept as failed."
 	case http.StatusServiceUnavailable:
-		return "The store or the audit log cannot be written, or the server is draining or overloaded."
+		return "The store or the audit log cannot be written, the server is draining or overloaded, or the model is left alone because its provider keeps failing."
 	case http.StatusGatewayTimeout:
 		return "upstream_timeout: the model's provider took too long."
 	default:
