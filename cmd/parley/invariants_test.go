@@ -13,13 +13,11 @@ import (
 	"github.com/parley-llm/parley/internal/crashtest"
 )
 
-// Of what history promises, these are some: a message that nobody has touched since, two of one conversation, and a turn.
+// Places for violations: a message of no turn, and the conversation with most responses.
 const (
-	aMessage  = `(SELECT i.pos FROM items i JOIN conversations c ON c.num = i.pos >> 24 WHERE i.response_id IS NULL AND c.forked_conversation IS NULL ORDER BY i.pos LIMIT 1)`
-	aTurn     = `(SELECT id FROM responses WHERE status = 'completed' AND end_seq > output_seq AND conversation IN (SELECT num FROM conversations WHERE forked_conversation IS NULL) ORDER BY num DESC LIMIT 1)`
-	itsNumber = `(SELECT conversation FROM responses WHERE id = ` + aTurn + `)`
-	busiest   = `(SELECT conversation FROM responses GROUP BY conversation ORDER BY count(*) DESC, conversation LIMIT 1)`
-	oneLess   = `UPDATE conversations SET message_count = message_count - 1 WHERE num = `
+	aMessage = `(SELECT i.pos FROM items i JOIN conversations c ON c.num = i.pos >> 24 WHERE i.response_id IS NULL AND c.forked_conversation IS NULL ORDER BY i.pos LIMIT 1)`
+	busiest  = `(SELECT conversation FROM responses GROUP BY conversation ORDER BY count(*) DESC, conversation LIMIT 1)`
+	oneLess  = `UPDATE conversations SET message_count = message_count - 1 WHERE num = `
 )
 
 // Each violation of an invariant is planted in a copy of a sound database, and found for what it is.
@@ -46,7 +44,12 @@ func TestTheInvariantsCatchWhatTheyAreFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	deleted, gone := done(entries, crashtest.OpDelete), done(entries, crashtest.OpDeleteConversation)
+	deleted, _ := done(entries, crashtest.OpDelete)
+	gone, _ := done(entries, crashtest.OpDeleteConversation)
+	prompted, _ := done(entries, crashtest.OpPrompt)
+	_, streamed := done(entries, crashtest.OpStream)
+	aTurn := `'` + streamed.Response + `'`
+	itsNumber := `(SELECT conversation FROM responses WHERE id = ` + aTurn + `)`
 	asked := func(question, code string) []crashtest.Entry {
 		return []crashtest.Entry{{State: crashtest.Asked, Op: crashtest.OpCall, Code: code, Time: entries[len(entries)-1].Time, Messages: []crashtest.Message{{Text: question}}}}
 	}
@@ -62,6 +65,8 @@ func TestTheInvariantsCatchWhatTheyAreFor(t *testing.T) {
 		{"a message says something else", crashtest.AcknowledgedIsStored, []string{`UPDATE items SET content = '"other"' WHERE pos = ` + aMessage}, nil},
 		{"a conversation is lost", crashtest.AcknowledgedIsStored, []string{`INSERT INTO purges SELECT num, id FROM conversations ORDER BY num LIMIT 1`, `DELETE FROM conversations WHERE num = (SELECT min(num) FROM conversations)`}, nil},
 		{"an answer is cut", crashtest.AcknowledgedIsStored, []string{`UPDATE items SET content = '"You"' WHERE output = 1 AND response_id = ` + aTurn}, nil},
+		{"an end is another", crashtest.AcknowledgedIsStored, []string{`UPDATE responses SET status = 'cancelled' WHERE id = ` + aTurn}, nil},
+		{"an event is lost", crashtest.EventsOnce, []string{`DELETE FROM events WHERE pos = (SELECT max(e.pos) FROM events e JOIN responses r ON e.pos >> 20 = r.num WHERE r.id = ` + aTurn + `)`}, nil},
 		{"a deleted message is back", crashtest.AcknowledgedIsStored, []string{
 			`INSERT INTO items (pos, id, type, role, status, version, created_at, excluded, output, content) SELECT num << 24 | next_seq, '` +
 				deleted.Messages[0].ID + `', 'message', 'user', 'completed', 1, 0, 0, 0, '"x"' FROM conversations WHERE id = '` + deleted.Conversation + `'`,
@@ -83,8 +88,8 @@ func TestTheInvariantsCatchWhatTheyAreFor(t *testing.T) {
 		{"an intent is lost", crashtest.IntentBeforeCall, []string{`DELETE FROM audit WHERE kind = 'llm.intent' AND response_id = ` + aTurn}, nil},
 		{"an intent came late", crashtest.IntentBeforeCall, []string{`UPDATE audit SET time = time + 60000 WHERE kind = 'llm.intent' AND response_id = ` + aTurn}, nil},
 		{"a call that nobody has asked for", crashtest.IntentBeforeCall, nil, asked("other", "")},
-		{"a call more than intents", crashtest.IntentBeforeCall, nil, asked(done(entries, crashtest.OpPrompt).Messages[0].Text, "")},
-		{"a call before its intent was committed", crashtest.IntentBeforeCall, nil, asked(done(entries, crashtest.OpPrompt).Messages[0].Text, "no_intent")},
+		{"a call more than intents", crashtest.IntentBeforeCall, nil, asked(prompted.Messages[0].Text, "")},
+		{"a call before its intent was committed", crashtest.IntentBeforeCall, nil, asked(prompted.Messages[0].Text, "no_intent")},
 		{"a record was altered", crashtest.ChainVerifies, []string{`UPDATE audit SET header = CAST(replace(CAST(header AS TEXT), 'scripted', 'scripteD') AS BLOB) WHERE kind = 'llm.intent' AND response_id = ` + aTurn}, nil},
 		{"a wrong count", crashtest.Sound, []string{oneLess + itsNumber}, nil},
 		{"an item of no conversation", crashtest.Sound, []string{`UPDATE items SET pos = pos + (1 << 50) WHERE pos = ` + aMessage}, nil},
@@ -128,19 +133,23 @@ func TestTheInvariantsCatchWhatTheyAreFor(t *testing.T) {
 	}
 }
 
-// done is a request that was acknowledged, as it was sent. Its conversation is there, unless it has deleted that.
-func done(entries []crashtest.Entry, op crashtest.Op) (found crashtest.Entry) {
-	sent, deleted := map[int64]crashtest.Entry{}, map[string]bool{}
+// done is a request that was acknowledged, with its answer. Nobody has changed its conversation since, and it is there, unless it has
+// deleted that.
+func done(entries []crashtest.Entry, op crashtest.Op) (request, answer crashtest.Entry) {
+	sent, changed := map[int64]crashtest.Entry{}, map[string]int64{}
 	for _, e := range entries {
-		if e.State == crashtest.Sent {
-			sent[e.Call] = e
-			deleted[e.Conversation] = deleted[e.Conversation] || e.Op == crashtest.OpDeleteConversation
+		if e.State != crashtest.Sent {
+			continue
+		}
+		sent[e.Call] = e
+		if e.Op == crashtest.OpEdit || e.Op == crashtest.OpDelete || e.Op == crashtest.OpDeleteConversation {
+			changed[e.Conversation] = e.Call
 		}
 	}
 	for _, e := range entries {
-		if request := sent[e.Call]; e.State == crashtest.Acknowledged && e.Op == op && (op == crashtest.OpDeleteConversation || !deleted[request.Conversation]) {
-			found = request
+		if r := sent[e.Call]; e.State == crashtest.Acknowledged && e.Op == op && changed[r.Conversation] <= e.Call {
+			request, answer = r, e
 		}
 	}
-	return found
+	return request, answer
 }

@@ -23,6 +23,7 @@ const (
 	OneOutcome           Invariant = "each intent has one outcome"
 	ChainVerifies        Invariant = "the chain verifies"
 	OneRunning           Invariant = "at most one running response per conversation"
+	EventsOnce           Invariant = "each event is there once"
 	Sound                Invariant = "the database is sound"
 )
 
@@ -98,7 +99,7 @@ func (p *Promise) checkConversation(ctx context.Context, f *findings, c *api.Cli
 		f.add(Sound, "%s has %d messages and counts %d", want.id, len(v.order), conv.MessageCount)
 	}
 	v.checkMessages()
-	v.checkResponses()
+	v.checkResponses(ctx, c)
 }
 
 // view is a conversation as a client sees it.
@@ -160,13 +161,13 @@ func (v *view) checkMessages() {
 // settled are the states in which a response that has not failed may be found after a start.
 var settled = []string{"completed", "interrupted", "failed", "incomplete", "cancelled"}
 
-func (v *view) checkResponses() {
+func (v *view) checkResponses(ctx context.Context, c *api.Client) {
 	for _, r := range v.responses {
 		known := v.want.responses[r.ID]
 		if !slices.Contains(settled, r.Status) {
 			v.add(NoTornTurn, "%s is %s after a start", r.ID, r.Status)
 		}
-		if r.CompletedAt == nil || r.Status != "completed" && r.Status != "incomplete" && r.Error == nil {
+		if r.CompletedAt == nil || r.Error == nil && (r.Status == "failed" || r.Status == "interrupted") {
 			v.add(NoTornTurn, "%s is %s without a reason or a time: %+v", r.ID, r.Status, r.Error)
 		}
 		if known == nil || !known.touched {
@@ -191,9 +192,41 @@ func (v *view) checkResponses() {
 		case !want.asked:
 		case got == nil:
 			v.add(AcknowledgedIsStored, "%s: the response %s is lost", v.want.id, want.id)
-		case want.whole && !want.touched && (got.Status != "completed" || got.OutputText != want.text):
+		case want.whole && got.Status != want.status:
+			v.add(AcknowledgedIsStored, "%s: %s was %s and is %s", v.want.id, want.id, want.status, got.Status)
+		case want.whole && !want.touched && got.OutputText != want.text:
 			v.add(AcknowledgedIsStored, "%s: the answer of %s is lost: it is %s, %q", v.want.id, want.id, got.Status, short(got.OutputText))
+		case want.logged && !want.touched:
+			v.checkEvents(ctx, c, got)
 		}
+	}
+}
+
+// checkEvents reads the events of a response again: none twice, one end, and the text that is stored.
+func (v *view) checkEvents(ctx context.Context, c *api.Client, r *api.Response) {
+	last, text, ended := int64(-1), "", false
+	for ev, err := range c.Events(ctx, r.ID, -1) {
+		if ended {
+			// What follows is the failure, as an error.
+			break
+		}
+		if err != nil {
+			v.add(EventsOnce, "the events of %s break off behind %d: %v", r.ID, last, err)
+			return
+		}
+		if ev.SequenceNumber <= last {
+			v.add(EventsOnce, "%s: event %d comes behind %d", r.ID, ev.SequenceNumber, last)
+		}
+		last, ended = ev.SequenceNumber, ev.Last()
+		if ev.Type == api.EventTextDelta {
+			text += ev.Delta
+		}
+		if ended && (ev.Response == nil || ev.Response.Status != r.Status) {
+			v.add(EventsOnce, "%s is %s, and its last event says something else", r.ID, r.Status)
+		}
+	}
+	if text != r.OutputText {
+		v.add(EventsOnce, "%s: the events say %q, and stored is %q", r.ID, short(text), short(r.OutputText))
 	}
 }
 

@@ -62,7 +62,7 @@ func (c *client) prompt(ctx context.Context, conv string) error {
 
 // asked is what is known of a response.
 func asked(r *api.Response) Entry {
-	e := Entry{Response: r.ID}
+	e := Entry{Response: r.ID, Status: r.Status}
 	for _, id := range r.Input {
 		e.Messages = append(e.Messages, Message{ID: id})
 	}
@@ -89,6 +89,27 @@ func (c *client) stream(ctx context.Context, conv string) error {
 			}
 		}
 		return last, nil
+	})
+}
+
+// background has a response run in the background and, as often as not, cancels it.
+func (c *client) background(ctx context.Context, conv string) error {
+	text, id := Text(c.random), ""
+	err := c.call(Entry{Op: OpBackground, Conversation: conv, Messages: []Message{{Text: text}}}, func(int64) (Entry, error) {
+		r, err := c.api.Respond(ctx, conv, api.NewResponse{Prompt: api.Text(text), Background: true})
+		id = r.ID
+		return asked(&r), err
+	})
+	if err != nil {
+		return err
+	}
+	c.running[conv] = id
+	if c.random.IntN(2) == 0 {
+		return nil
+	}
+	return c.call(Entry{Op: OpCancel, Conversation: conv, Response: id}, func(int64) (Entry, error) {
+		r, err := c.api.Cancel(ctx, id)
+		return asked(&r), err
 	})
 }
 
@@ -121,6 +142,12 @@ func (c *client) fork(ctx context.Context, conv string) error {
 	list, i, err := c.choose(ctx, conv)
 	if list == nil {
 		return err
+	}
+	// A turn that runs may not be copied whole.
+	if ran := slices.IndexFunc(list, func(m Message) bool { return m.Response != "" && m.Response == c.running[conv] }); ran >= 0 && ran <= i {
+		if i = ran - 1; i < 0 {
+			return nil
+		}
 	}
 	copied := make([]Message, i+1)
 	for k := range copied {

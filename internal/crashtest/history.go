@@ -21,7 +21,7 @@ type State string
 
 // A request is sent, and then it is acknowledged (a 2xx status, or in a stream the terminal event) or refused (4xx), or nobody
 // knows whether it took effect (5xx). One of which only Sent is noted got no answer. Created says that the
-// question of a stream is stored; Asked, that a call has reached the model.
+// question of a stream or of a background response is stored; Asked, that a call has reached the model.
 const (
 	Sent         State = "sent"
 	Created      State = "created"
@@ -45,6 +45,8 @@ const (
 	OpRead               Op = "read"
 	OpPrompt             Op = "prompt"
 	OpStream             Op = "stream"
+	OpBackground         Op = "background"
+	OpCancel             Op = "cancel"
 	OpCall               Op = "call"
 )
 
@@ -71,6 +73,8 @@ type Entry struct {
 	// Messages are what is sent, or what was stored or read. With a fork they are what it is to hold.
 	Messages []Message `json:"messages,omitempty"`
 	Response string    `json:"response,omitempty"`
+	// Status is the response's.
+	Status string `json:"status,omitempty"`
 	// Output holds the messages of an answer.
 	Output []Message `json:"output,omitempty"`
 }

@@ -59,7 +59,7 @@ func (l *Load) Run(ctx context.Context, url string) {
 	for i := range l.Clients {
 		transport := &http.Transport{}
 		c := &client{
-			load: l, number: i, random: rand.New(rand.NewPCG(l.Seed, run<<16|uint64(i))),
+			load: l, number: i, running: map[string]string{}, random: rand.New(rand.NewPCG(l.Seed, run<<16|uint64(i))),
 			api: api.Client{BaseURL: url, HTTPClient: &http.Client{Transport: transport}},
 		}
 		clients.Go(func() {
@@ -103,7 +103,7 @@ func (l *Load) Refused() map[string]int {
 // Idle are the operations of which none is counted.
 func Idle(counts map[Op]int) []Op {
 	var idle []Op
-	for _, op := range []Op{OpCreate, OpAppend, OpEdit, OpDelete, OpDeleteConversation, OpFork, OpRead, OpPrompt, OpStream} {
+	for _, op := range []Op{OpCreate, OpAppend, OpEdit, OpDelete, OpDeleteConversation, OpFork, OpRead, OpPrompt, OpStream, OpBackground, OpCancel} {
 		if counts[op] == 0 {
 			idle = append(idle, op)
 		}
@@ -151,6 +151,8 @@ type client struct {
 	random *rand.Rand
 	api    api.Client
 	own    []string
+	// running is the response that a conversation had last in the background.
+	running map[string]string
 	// alone: none of its conversations becomes one that all share.
 	alone bool
 }
@@ -166,7 +168,7 @@ func (c *client) work(ctx context.Context) {
 	}
 }
 
-// step does one thing.
+// step does one thing; a cancellation belongs to what it cancels.
 func (c *client) step(ctx context.Context) error {
 	own, any := c.pick()
 	switch n := c.random.IntN(100); {
@@ -176,8 +178,10 @@ func (c *client) step(ctx context.Context) error {
 		return c.append(ctx, any)
 	case n < 48 || n < 72 && c.load.Whole:
 		return c.prompt(ctx, any)
-	case n < 72:
+	case n < 66:
 		return c.stream(ctx, any)
+	case n < 72:
+		return c.background(ctx, any)
 	case n < 78:
 		return c.read(ctx, any, nil)
 	case n < 82:
@@ -221,6 +225,10 @@ func (c *client) call(sent Entry, do func(call int64) (Entry, error)) error {
 	switch {
 	case err == nil:
 		got.State = Acknowledged
+		if sent.Op == OpBackground {
+			// It is begun, and no more.
+			got.State = Created
+		}
 		l.mu.Lock()
 		l.count[sent.Op]++
 		l.mu.Unlock()

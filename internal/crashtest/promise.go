@@ -48,9 +48,12 @@ type answer struct {
 	id string
 	// asked: its question was acknowledged.
 	asked bool
-	// whole: its output was acknowledged too.
-	whole bool
-	text  string
+	// logged: it keeps its events.
+	logged bool
+	// whole: its end was acknowledged too, with this status and this output.
+	whole  bool
+	status string
+	text   string
 	// touched: one of its messages was edited or deleted since, or may have been.
 	touched bool
 }
@@ -87,7 +90,7 @@ func (p *Promise) learn(sent, e Entry) {
 		for _, seen := range e.Messages {
 			c.find(seen)
 		}
-	case e.Response != "":
+	case e.Response != "" && sent.Op != OpCancel:
 		p.questions[sent.Messages[0].Text] = question{sent.Conversation, e.Response}
 	default:
 	}
@@ -107,7 +110,7 @@ func (p *Promise) send(e Entry) {
 	for _, m := range e.Messages {
 		p.sent[m.Text] = true
 	}
-	if e.Op == OpPrompt || e.Op == OpStream {
+	if e.Op == OpPrompt || e.Op == OpStream || e.Op == OpBackground {
 		p.questions[e.Messages[0].Text] = question{conversation: e.Conversation}
 	}
 	c := p.conversations[e.Conversation]
@@ -195,17 +198,17 @@ func (p *Promise) refuse(sent Entry) {
 }
 
 func (p *Promise) asks(sent, e Entry) {
-	p.questions[sent.Messages[0].Text] = question{sent.Conversation, e.Response}
 	c := p.of(sent.Conversation)
 	a := c.response(e.Response)
-	if !a.asked {
-		a.asked = true
+	if !a.asked && sent.Op != OpCancel {
+		a.asked, a.logged = true, sent.Op != OpPrompt
+		p.questions[sent.Messages[0].Text] = question{sent.Conversation, e.Response}
 		for _, m := range e.Messages {
 			c.add(Message{ID: m.ID, Text: sent.Messages[0].Text, Response: e.Response}, e.Client)
 		}
 	}
-	if e.State == Acknowledged {
-		a.whole = true
+	if e.State == Acknowledged && !a.whole {
+		a.whole, a.status = true, e.Status
 		for _, m := range e.Output {
 			a.text += m.Text
 			c.add(Message{ID: m.ID, Seq: m.Seq, Text: m.Text, Response: e.Response}, e.Client)

@@ -22,7 +22,7 @@ func (l *Load) Scenario(ctx context.Context, url string) {
 	l.mu.Unlock()
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
-	c := &client{load: l, alone: true, random: rand.New(rand.NewPCG(l.Seed, 0)), api: api.Client{BaseURL: url, HTTPClient: &http.Client{Transport: transport}}}
+	c := &client{load: l, alone: true, running: map[string]string{}, random: rand.New(rand.NewPCG(l.Seed, 0)), api: api.Client{BaseURL: url, HTTPClient: &http.Client{Transport: transport}}}
 	last := func() string {
 		if len(c.own) == 0 {
 			return "conv_none"
