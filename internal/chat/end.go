@@ -137,8 +137,9 @@ func (s *Service) store(ctx context.Context, e *Ending, patience time.Duration) 
 	deadline := time.Now().Add(patience)
 	for pause := endPause; ; pause = min(2*pause, endMaxPause) {
 		err := s.Store.End(ctx, e.Response.Owner, e)
-		if err == nil || fault.Is(err, CodeResponseEnded) {
-			// An end that had failed, as far as one could see, and took effect all the same is no failure.
+		if err == nil || fault.Is(err, CodeResponseEnded) || fault.Is(err, CodeResponseNotFound) {
+			// An end that had failed, as far as one could see, and took effect all the same is no failure. Of what is not stored
+			// nothing is left then.
 			return nil
 		}
 		if s.isStopping() || time.Now().Add(pause).After(deadline) {

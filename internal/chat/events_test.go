@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -159,23 +160,32 @@ func (w *world) beside() *chat.Service {
 	return s
 }
 
-// written waits until a batch of an event log is stored.
-func (w *world) written() <-chan struct{} {
-	done := make(chan struct{})
-	w.store.mu.Lock()
-	defer w.store.mu.Unlock()
-	w.store.hook["AppendEvents done"] = func() { close(done) }
-	return done
+// logged waits until the event log has a text, where a service can see it that does not make the response.
+func (w *world) logged(beside *chat.Service, run *chat.Run) {
+	w.t.Helper()
+	sub, err := beside.Events(w.t.Context(), caller.Owner, run.Begun().ID, 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer sub.Close()
+	for {
+		b, err := sub.Take(w.t.Context())
+		if err != nil || b.Ended {
+			w.t.Fatal("the response ended without a text", err)
+		}
+		if slices.ContainsFunc(b.Events, func(ev chat.Event) bool { return ev.Type() == "response.output_text.delta" }) {
+			return
+		}
+		<-sub.C
+	}
 }
 
 func TestACrashLeavesWhatWasLoggedOneJumpAndOneEnd(t *testing.T) {
 	w := newWorld(t, until(nil, "Half an answer to jane.doe@example.com"))
 	conv := w.conversation(chat.Conversation{})
-	written := w.written()
 	run := w.stream(conv, user("hi"))
-	begun(t, run)
-	<-written
 	crashed := w.beside()
+	w.logged(crashed, run)
 	if n, err := crashed.Recover(t.Context()); n != 1 || err != nil {
 		t.Fatalf("%d recovered, %v", n, err)
 	}
