@@ -83,6 +83,16 @@ generated:
 	$(GO) mod verify
 	cd internal/catalog/generate && $(GO) run . -check ../models.tsv
 
+PORT ?= 27018
+
+.PHONY: mongo-double
+mongo-double: ## serve a stand-in for MongoDB, for tests, on 127.0.0.1:PORT until it is stopped; needs Java and Maven
+	@internal/mongo/double/run.sh $(PORT)
+
+.PHONY: test-mongodb
+test-mongodb: ## run the tests of the MongoDB store, on the server that PARLEY_TEST_MONGODB_URI names or on the stand-in
+	CGO_ENABLED=1 internal/mongo/double/with.sh $(GO) test -race -count=1 ./internal/mongo/...
+
 KILLS ?= 1000
 SEED ?=
 SECONDS ?=

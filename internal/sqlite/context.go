@@ -1,9 +1,7 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
-	"slices"
 
 	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/llm"
@@ -19,9 +17,6 @@ const (
 
 // checkEvery is how many rows are read between two looks at whether anybody still waits for them.
 const checkEvery = 256
-
-// maxSearch is how much further back than its window a context is read to find the call that an output in it answers.
-const maxSearch = 256
 
 // Context implements chat.Store.
 func (s *Store) Context(ctx context.Context, owner, conversationID string, n int) (chat.Conversation, []chat.Item, error) {
@@ -69,36 +64,18 @@ func (s *Store) LastTurn(ctx context.Context, owner, conversationID string, n in
 	return c, history, input, nil
 }
 
-// lastInput reads the input of the turn that a conversation ends with: the items at its end belong to one response.
+// lastInput reads the input of the turn that a conversation ends with.
 func (c *conn) lastInput(row *conversationRow, a *arena) ([]chat.Item, error) {
 	q := c.prepare(lastItems).int(pos(row.num, 0)).int(pos(row.num+1, 0))
 	defer q.reset()
-	input := backwards{buf: make([]chat.Item, 4)}
-	response := ""
-	for {
+	return chat.LastInput(func(it *chat.Item) (bool, error) {
 		more, err := q.next()
-		if err != nil {
-			return nil, err
+		if err != nil || !more {
+			return false, err
 		}
-		if !more {
-			break
-		}
-		var it chat.Item
-		if _, err := scanItem(q, a, row.ID, &it); err != nil {
-			return nil, err
-		}
-		response = cmp.Or(response, it.ResponseID)
-		if it.ResponseID == "" || it.ResponseID != response {
-			break
-		}
-		if !it.Output {
-			*input.prepend() = it
-		}
-	}
-	if input.n == 0 {
-		return nil, chat.NothingToRegenerate()
-	}
-	return input.last(input.n), nil
+		_, err = scanItem(q, a, row.ID, it)
+		return true, err
+	})
 }
 
 // sent reads the items below end that a prompt sends, the newest n or, where n is 0, all.
@@ -127,71 +104,26 @@ func (c *conn) all(ctx context.Context, row *conversationRow, end int64, a *aren
 	}
 }
 
-// newest reads backwards until at least n items are there, the first is a user's message, and no output stands without
-// its call.
+// newest reads backwards as far as a window of n items goes.
 func (c *conn) newest(ctx context.Context, row *conversationRow, end int64, n int, a *arena) ([]chat.Item, error) {
 	q := c.prepare(contextDown).int(pos(row.num, 0)).int(end)
 	defer q.reset()
-	items := backwards{buf: make([]chat.Item, min(int64(n), row.MessageCount)+4)}
-	var unanswered calls
-	// enough is the length of the shortest window that begins with a user's message; a call may lie further back.
-	enough := 0
-	for {
+	read := 0
+	return chat.Newest(n, int(min(int64(n), row.MessageCount)), func(it *chat.Item) (bool, error) {
 		more, err := q.next()
-		if err != nil {
-			return nil, err
+		if err != nil || !more {
+			return false, err
 		}
-		if !more || enough > 0 && items.n == enough+maxSearch {
-			// The call is gone. Where a window was found, nothing is gained by sending more than that.
-			return items.last(cmp.Or(enough, items.n)), nil
+		if read++; read%checkEvery == 0 && ctx.Err() != nil {
+			return false, canceled(ctx)
 		}
-		if items.n%checkEvery == checkEvery-1 && ctx.Err() != nil {
-			return nil, canceled(ctx)
-		}
-		it := items.prepend()
 		scanSent(q, a, row.ID, it)
-		unanswered.add(it)
-		if items.n < n || it.Type != llm.TypeMessage || it.Role != llm.User {
-			continue
-		}
-		if len(unanswered) == 0 {
-			return items.last(items.n), nil
-		}
-		enough = cmp.Or(enough, items.n)
-	}
+		return true, nil
+	})
 }
 
 func scanSent(s *stmt, a *arena, conversationID string, it *chat.Item) {
 	it.ConversationID, it.Seq, it.ID = conversationID, s.getInt()&maxSeq, s.getText(a)
 	it.Type, it.Role, it.Content, it.Data = s.getText(a), llm.Role(s.getText(a)), s.getRaw(a), s.getRaw(a)
 	it.Output, it.ResponseID = s.getBool(), s.getText(a)
-}
-
-// backwards is a slice that grows at its front.
-type backwards struct {
-	buf []chat.Item
-	n   int
-}
-
-func (b *backwards) prepend() *chat.Item {
-	if b.n == len(b.buf) {
-		b.buf = append(make([]chat.Item, len(b.buf)), b.buf...)
-	}
-	b.n++
-	return &b.buf[len(b.buf)-b.n]
-}
-
-func (b *backwards) last(n int) []chat.Item { return b.buf[len(b.buf)-n:] }
-
-// calls are the ids of the calls that outputs answer and that have not come yet, reading backwards.
-type calls []string
-
-func (c *calls) add(it *chat.Item) {
-	switch it.Type {
-	case llm.TypeFunctionCallOutput:
-		*c = append(*c, chat.CallID(it.Data))
-	case llm.TypeFunctionCall:
-		id := chat.CallID(it.Data)
-		*c = slices.DeleteFunc(*c, func(open string) bool { return open == id })
-	}
 }

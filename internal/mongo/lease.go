@@ -1,0 +1,134 @@
+package mongo
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/parley-llm/parley/internal/chat"
+)
+
+// Orphans implements chat.Store and chat.Shared. It takes over what it returns: this process is the holder of it then, so that the one before, should
+// it not be dead, has all its further writes refused; and the event log is sealed, so that what is read of it from now on is all there is.
+func (s *Store) Orphans(ctx context.Context) ([]chat.Response, error) {
+	if ctx.Err() != nil {
+		return nil, canceled(ctx)
+	}
+	orphans, err := s.orphans(ctx)
+	if err != nil {
+		return nil, s.failed(ctx, err)
+	}
+	return orphans, nil
+}
+
+func (s *Store) orphans(ctx context.Context) ([]chat.Response, error) {
+	all, err := list[responseDoc](ctx, s.responses(), bson.D{elem("beat", bson.D{elem("$gte", 0)})}, options.Find())
+	if err != nil {
+		return nil, err
+	}
+	signs, docs := map[string]string{}, map[string]*responseDoc{}
+	var gone []*responseDoc
+	for i := range all {
+		d := &all[i]
+		docs[d.ID] = d
+		switch {
+		case d.Holder != s.holder:
+			signs[d.ID] = fmt.Sprint(d.Holder, *d.Beat)
+		case !s.held.has(d.ID):
+			// One that this process has taken over and not ended.
+			gone = append(gone, d)
+		}
+	}
+	for _, id := range s.watched.lapsed(signs) {
+		gone = append(gone, docs[id])
+	}
+	slices.SortFunc(gone, func(a, b *responseDoc) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID)) })
+	var orphans []chat.Response
+	for _, d := range gone {
+		taken, err := s.takeOver(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		if !taken {
+			continue
+		}
+		r, _, err := s.load(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		orphans = append(orphans, r)
+	}
+	return orphans, nil
+}
+
+// takeOver makes this process the holder of a response whose holder has shown no sign of life since it was looked at, and reports whether it could.
+func (s *Store) takeOver(ctx context.Context, d *responseDoc) (bool, error) {
+	if d.Holder != s.holder {
+		filter := bson.D{elem("_id", d.ID), running, elem("holder", d.Holder), elem("beat", *d.Beat)}
+		res, err := s.responses().UpdateOne(ctx, filter, bson.D{elem("$set", bson.D{elem("holder", s.holder)}), elem("$inc", bson.D{elem("beat", 1)}), elem("$unset", bson.D{elem("cancel", 1)})})
+		if err != nil || res.MatchedCount == 0 {
+			return false, err
+		}
+	}
+	// What was written since it was read is read, too.
+	var now responseDoc
+	err := s.responses().FindOne(ctx, byID(d.ID)).Decode(&now)
+	if missing(err) || err == nil && now.Beat == nil {
+		return false, nil
+	}
+	*d = now
+	if err == nil && d.LastEvent != 0 {
+		err = s.sealLog(ctx, d.ID)
+	}
+	return err == nil, err
+}
+
+// Renew implements chat.Shared.
+func (s *Store) Renew(ctx context.Context, running []chat.Running) (lost []chat.Running, err error) {
+	ids := make([]string, len(running))
+	for i, r := range running {
+		ids[i] = key(r.Owner, r.ID)
+	}
+	mine := bson.D{elem("_id", bson.D{elem("$in", ids)}), elem("holder", s.holder), elem("beat", bson.D{elem("$gte", 0)})}
+	res, err := s.responses().UpdateMany(ctx, mine, bson.D{elem("$inc", bson.D{elem("beat", 1)})})
+	if err != nil || res.MatchedCount == int64(len(ids)) {
+		return nil, s.failed(ctx, err)
+	}
+	still, err := list[responseDoc](ctx, s.responses(), mine, options.Find().SetProjection(bson.D{elem("_id", 1)}))
+	if err != nil {
+		return nil, s.failed(ctx, err)
+	}
+	for i, r := range running {
+		if !slices.ContainsFunc(still, func(d responseDoc) bool { return d.ID == ids[i] }) {
+			lost = append(lost, r)
+		}
+	}
+	return lost, nil
+}
+
+// RequestCancel implements chat.Shared.
+func (s *Store) RequestCancel(ctx context.Context, owner, id string) error {
+	d, err := s.responseDoc(ctx, owner, id)
+	if err != nil {
+		return s.failed(ctx, err)
+	}
+	if d.Beat == nil {
+		return nil
+	}
+	_, err = s.responses().UpdateOne(ctx, bson.D{elem("_id", d.ID), running, elem("holder", d.Holder)}, bson.D{elem("$set", bson.D{elem("cancel", d.Holder)})})
+	return s.failed(ctx, err)
+}
+
+// CancelRequests implements chat.Shared.
+func (s *Store) CancelRequests(ctx context.Context) (asked []chat.Running, err error) {
+	o := options.Find().SetProjection(bson.D{elem("o", 1), elem("id", 1)})
+	docs, err := list[responseDoc](ctx, s.responses(), bson.D{elem("cancel", s.holder)}, o)
+	for i := range docs {
+		asked = append(asked, chat.Running{Owner: docs[i].Owner, ID: docs[i].Name})
+	}
+	return asked, s.failed(ctx, err)
+}
