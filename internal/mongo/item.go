@@ -117,12 +117,12 @@ func bounded(d *conversationDoc, items []itemDoc) error {
 	return nil
 }
 
-// CodeMessageTooLarge is of a message that no document of the database can hold.
-const CodeMessageTooLarge = "message_too_large"
+// codeMessageTooLarge is of a message that no document of the database can hold.
+const codeMessageTooLarge = "message_too_large"
 
 func boundedBytes(n int) error {
 	if n > maxText {
-		return fault.Newf(fault.TooLarge, CodeMessageTooLarge, "One message, or one conversation's instructions, can have %d bytes in this server's database.", maxText)
+		return fault.Newf(fault.TooLarge, codeMessageTooLarge, "One message, or one conversation's instructions, can have %d bytes in this server's database.", maxText)
 	}
 	return nil
 }

@@ -60,6 +60,7 @@ var problemTable = []problemGroup{
 		{chat.CodeRecordNotFound, 404, "There is no audit record of this id.", "List the records, or search by conversation_id."},
 		{chat.CodeVersionMismatch, 412, "If-Match names a version that is no longer the current one: somebody changed it meanwhile.", "Read it again, decide anew, and send the new ETag."},
 		{chat.CodeDuplicateID, 409, "Something with this id exists already.", "Choose another id, or leave it out."},
+		{"message_too_large", 413, "One message, or a conversation's instructions with its parameters, is larger than a document of MongoDB can hold: 14 MiB.", "Send less at once, or name files by their URL."},
 		{"conversation_full", 409, "The conversation holds as many messages as can be numbered.", "Go on in a new conversation."},
 		{"not_editable", 422, "A tool call, its output or a reasoning step cannot be edited.", "Delete it, or add a message."},
 	}},
