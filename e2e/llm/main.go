@@ -83,6 +83,8 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 		{"the control: without the first turn the word never comes", func(ctx context.Context) error { return control(ctx, good) }},
 		{"a prompt longer than the model's context", func(ctx context.Context) error { return overflow(ctx, good) }},
 		{"a conversation that outgrows the model", func(ctx context.Context) error { return outgrow(ctx, good) }},
+		{"a stream that breaks, and is read on", func(ctx context.Context) error { return resume(ctx, good) }},
+		{"a cancel frees the model's slot", func(ctx context.Context) error { return cancelled(ctx, good, model.address) }},
 		{"a wrong key", func(ctx context.Context) error { return wrongKey(ctx, bad) }},
 		{"personal data stays out of the audit log", func(ctx context.Context) error { return masked(ctx, good) }},
 	} {

@@ -35,7 +35,7 @@ func startModel(ctx context.Context, s settings, dir string) (*process, error) {
 	// The context is shared out among the slots: 2,048 tokens for each of four conversations.
 	command := exec.CommandContext(ctx, s.server,
 		"-m", s.model, "--alias", "smollm2", "--host", "127.0.0.1", "--port", port, "--api-key", key,
-		"-c", "8192", "-np", "4", "-t", "1", "-tb", "1", "--jinja", "--no-ui", "--offline", "--cache-ram", "0", "--no-cache-prompt")
+		"-c", "8192", "-np", "4", "-t", "1", "-tb", "1", "--jinja", "--no-ui", "--slots", "--offline", "--cache-ram", "0", "--no-cache-prompt")
 	return start(ctx, "model server", address, "/health", command, dir, 3*time.Minute)
 }
 
