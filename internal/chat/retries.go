@@ -124,7 +124,7 @@ func (s *Service) retried(ctx context.Context, caller Caller, start func() (*Run
 		}
 	}
 	run, err := start()
-	if err == nil && !run.response.Unstored { // never changes
+	if err == nil && !run.unstored {
 		i.reading = s.readings.begin(key, run.Response().ID, s.now())
 	}
 	return run, err
