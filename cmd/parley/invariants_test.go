@@ -90,6 +90,7 @@ func TestTheInvariantsCatchWhatTheyAreFor(t *testing.T) {
 		{"a call that nobody has asked for", crashtest.IntentBeforeCall, nil, asked("other", "")},
 		{"a call more than intents", crashtest.IntentBeforeCall, nil, asked(prompted.Messages[0].Text, "")},
 		{"a call before its intent was committed", crashtest.IntentBeforeCall, nil, asked(prompted.Messages[0].Text, "no_intent")},
+		{"a call before its question was committed", crashtest.IntentBeforeCall, nil, asked(prompted.Messages[0].Text, "no_question")},
 		{"a record was altered", crashtest.ChainVerifies, []string{`UPDATE audit SET header = CAST(replace(CAST(header AS TEXT), 'scripted', 'scripteD') AS BLOB) WHERE kind = 'llm.intent' AND response_id = ` + aTurn}, nil},
 		{"a wrong count", crashtest.Sound, []string{oneLess + itsNumber}, nil},
 		{"an item of no conversation", crashtest.Sound, []string{`UPDATE items SET pos = pos + (1 << 50) WHERE pos = ` + aMessage}, nil},

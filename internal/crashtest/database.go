@@ -119,30 +119,43 @@ func (p *Promise) checkCalls(f *findings, db *sqlite.Conn) error {
 		if n := calls[response]; len(intents[response]) < n || intents[response][n-1] > call.Time.UnixMilli() {
 			f.add(IntentBeforeCall, "call %d of %s had no intent", n, response)
 		}
-		if call.Code == noIntent {
+		if call.Code == noIntent || call.Code == noQuestion && !p.removed(question, response) {
 			f.add(IntentBeforeCall, "when %s called the model, its intent was not committed", response)
 		}
 	}
 	return nil
 }
 
-// noIntent is the code of a call whose intent was not committed when it came.
-const noIntent = "no_intent"
+// removed reports whether a question may have been taken away while its call was on its way, by a deletion, or by an edit once the
+// call was cancelled.
+func (p *Promise) removed(text, response string) bool {
+	c := p.conversations[p.questions[text].conversation]
+	return c == nil || c.may || c.gone || c.response(response).touched
+}
+
+// The codes of a call whose intent, or whose question, was not committed when it came.
+const (
+	noIntent   = "no_intent"
+	noQuestion = "no_question"
+)
 
 // The newest responses, with their questions and whether the intent of their attempt is there.
 const newestResponses = `SELECT i.content, EXISTS (SELECT 1 FROM audit a WHERE a.response_id = r.id AND a.attempt = r.attempts AND a.kind = 'llm.intent')
   FROM responses r JOIN items i ON i.pos = r.conversation << 24 | r.first_seq ORDER BY r.num DESC LIMIT 1000`
 
-// intentOf is noIntent, or nothing where the intent of a question is committed.
+// intentOf is noIntent or noQuestion, or nothing where the intent of a question is committed.
 func intentOf(path, question string) string {
 	db, err := sqlite.OpenConn(path, sqlite.OpenReadOnly)
 	if err != nil {
 		return err.Error()
 	}
 	defer func() { _ = db.Close() }()
-	code := noIntent
+	code := noQuestion
 	err = sqlitex.ExecuteTransient(db, newestResponses, &sqlitex.ExecOptions{ResultFunc: func(s *sqlite.Stmt) error {
-		if s.ColumnBool(1) && contentText([]byte(s.ColumnText(0))) == question {
+		if contentText([]byte(s.ColumnText(0))) != question {
+			return nil
+		}
+		if code = noIntent; s.ColumnBool(1) {
 			code = ""
 		}
 		return nil
