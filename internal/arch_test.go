@@ -27,7 +27,7 @@ var imports = map[string][]string{
 	"internal/pii":       {},
 	"internal/audit":     {"fault"},
 	"internal/search":    {},
-	"internal/chat":      {"llm", "pii", "audit", "search", "fault"},
+	"internal/chat":      {"llm", "pii", "audit", "search", "rawjson", "fault"},
 	"internal/sse":       {},
 	"internal/rawjson":   {},
 	"internal/upstream":  {"llm", "sse", "rawjson", "fault"},

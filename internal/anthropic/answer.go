@@ -24,6 +24,8 @@ var (
 type answer struct {
 	*upstream.Exchange
 
+	// origin is that of the block of thinking that comes next.
+	origin   string
 	model    string
 	stop     string
 	usage    *usage
@@ -33,6 +35,15 @@ type answer struct {
 	// tell of; begun counts all of ours.
 	calls map[int]*call
 	begun int
+
+	// thinking is the open block of thinking, nil where there is none.
+	thinking *thinking
+}
+
+// thinking is a block of thinking that is coming, by its index; its text is told as it comes.
+type thinking struct {
+	index           int
+	kind, signature string
 }
 
 // call is a tool call that is coming.
@@ -107,6 +118,7 @@ func (a *answer) stopped(data []byte) (done bool, failure *llm.Error) {
 	if a.stop == "" {
 		return true, a.Unusable("the answer has no stop reason", data)
 	}
+	a.thought()
 	for index := range a.calls {
 		a.end(index)
 	}
@@ -124,15 +136,30 @@ func (a *answer) Finished() llm.Finished {
 
 // start takes the beginning of a block, or all of it.
 func (a *answer) start(index int, b *block) error {
+	a.thought()
 	switch b.Type {
 	case "text":
 		a.Text(b.Text)
-	case "thinking":
+	case kindThinking:
+		a.thinking = &thinking{index, kindThinking, b.Signature}
 		a.Reasoning(b.Thinking)
+	case kindRedacted:
+		a.thinking = &thinking{index: index, kind: kindRedacted}
+		_ = json.Unmarshal(b.Data, &a.thinking.signature) // without data it cannot be sent back
 	default:
 		return a.call(index, b)
 	}
 	return nil
+}
+
+// thought takes the end of a block of thinking, if one is open. One without a signature cannot be sent back.
+func (a *answer) thought() {
+	if t := a.thinking; t != nil && t.signature != "" {
+		k := kept{t.kind, a.origin, t.signature}
+		a.Emit(llm.ReasoningEncrypted{Content: k.seal()})
+		a.origin = k.next()
+	}
+	a.thinking = nil
 }
 
 func (a *answer) call(index int, b *block) error {
@@ -159,13 +186,17 @@ func (a *answer) call(index int, b *block) error {
 	return nil
 }
 
-// piece takes a piece of a block. Signatures and citations are not kept.
+// piece takes a piece of a block. Citations are not kept.
 func (a *answer) piece(index int, d *delta) error {
 	switch d.Type {
 	case "text_delta":
 		a.Text(d.Text)
 	case "thinking_delta":
 		a.Reasoning(d.Thinking)
+	case "signature_delta":
+		if t := a.thinking; t != nil && t.index == index {
+			t.signature = d.Signature
+		}
 	case "input_json_delta":
 		c, open := a.calls[index]
 		switch {
@@ -181,6 +212,9 @@ func (a *answer) piece(index int, d *delta) error {
 
 // end takes the end of a block. A call whose input came with its start, or that has none, has its arguments told here.
 func (a *answer) end(index int) {
+	if t := a.thinking; t != nil && t.index == index {
+		a.thought()
+	}
 	c := a.calls[index]
 	delete(a.calls, index)
 	if c == nil || c.fed {

@@ -56,14 +56,20 @@ func TestStreams(t *testing.T) {
 	usage := &llm.Usage{InputTokens: 10, OutputTokens: 4, TotalTokens: 14, CachedTokens: 2, CacheWriteTokens: 3}
 	for _, tc := range []struct {
 		name, stream, text, reasoning, finish string
-		calls                                 []llmtest.Call
+		// encrypted are the kinds and signatures.
+		encrypted []string
+		calls     []llmtest.Call
 	}{
 		{name: "a text", stream: start + hello + ended + stop, text: "Hello", finish: "stop"},
 		{name: "events that are not known", stream: start + event1("ping", "") + event1("surprise", `"index":7`) + hello + ended + stop, text: "Hello", finish: "stop"},
 		{name: "events without a name", stream: strings.ReplaceAll(start+hello+ended+stop, "event: ", "id: "), text: "Hello", finish: "stop"},
 		{name: "events behind the end", stream: start + hello + ended + stop + hello + "data: {\n\n", text: "Hello", finish: "stop"},
-		{name: "thinking with a signature", stream: start + begin(0, `"type":"thinking","thinking":"a"`) + piece(0, `"type":"thinking_delta","thinking":"b"`) + piece(0, `"type":"signature_delta","signature":"x"`) + end(0) + ended + stop, reasoning: "ab", finish: "stop"},
-		{name: "thinking that is hidden", stream: start + begin(0, `"type":"redacted_thinking","data":"x"`) + end(0) + ended + stop, finish: "stop"},
+		{name: "thinking with a signature", stream: start + begin(0, `"type":"thinking","thinking":"a"`) + piece(0, `"type":"thinking_delta","thinking":"b"`) + piece(0, `"type":"signature_delta","signature":"x"`) + end(0) + ended + stop, reasoning: "ab", encrypted: []string{"thinking x"}, finish: "stop"},
+		{name: "thinking without one", stream: start + begin(0, `"type":"thinking","thinking":"a","signature":""`) + end(0) + ended + stop, reasoning: "a", finish: "stop"},
+		{name: "thinking with a signature alone", stream: start + begin(0, `"type":"thinking","thinking":"","signature":""`) + piece(0, `"type":"signature_delta","signature":"x.y"`) + end(0) + ended + stop, encrypted: []string{"thinking x.y"}, finish: "stop"},
+		{name: "thinking without its end", stream: start + begin(0, `"type":"thinking","signature":"x"`) + begin(1, `"type":"thinking","signature":"y"`) + ended + stop, encrypted: []string{"thinking x", "thinking y"}, finish: "stop"},
+		{name: "a signature of another block", stream: start + begin(0, `"type":"thinking"`) + piece(1, `"type":"signature_delta","signature":"x"`) + end(0) + piece(0, `"type":"signature_delta","signature":"x"`) + ended + stop, finish: "stop"},
+		{name: "thinking that is hidden", stream: start + begin(0, `"type":"redacted_thinking","data":"x"`) + end(0) + begin(1, `"type":"redacted_thinking","data":{}`) + end(1) + ended + stop, encrypted: []string{"redacted_thinking x"}, finish: "stop"},
 		{name: "citations", stream: start + hello + piece(0, `"type":"citations_delta","citation":{}`) + ended + stop, text: "Hello", finish: "stop"},
 		{name: "a server's tool beside ours", stream: start +
 			begin(0, `"type":"server_tool_use","id":"s","name":"web_search","input":{}`) + input(0, `{"query"`) + input(0, `:"x"}`) + end(0) +
@@ -89,6 +95,19 @@ func TestStreams(t *testing.T) {
 			}
 			if got := a.Finished.Usage; got == nil || *got != *usage {
 				t.Errorf("usage %+v", got)
+			}
+			origin := originOf("127.0.0.1:1", []byte(`{}`))
+			for i, sealed := range a.Encrypted {
+				kind, rest, _ := strings.Cut(sealed, ".")
+				signature, found := strings.CutPrefix(rest, origin+".")
+				if !found {
+					t.Errorf("%q is not bound to %s", sealed, origin)
+				}
+				k := kept{kind, origin, signature}
+				a.Encrypted[i], origin = kind+" "+signature, k.next()
+			}
+			if !slices.Equal(a.Encrypted, tc.encrypted) {
+				t.Errorf("encrypted %q", a.Encrypted)
 			}
 		})
 	}

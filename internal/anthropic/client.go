@@ -77,7 +77,11 @@ func (c *Client) Host() string { return c.http.Host() }
 // Generate sends the call and yields the answer's events, within the bounds of upstream.Client.Generate. Nothing but the
 // event message_stop ends a stream as a success.
 func (c *Client) Generate(ctx context.Context, call *llm.Call) iter.Seq2[llm.Event, error] {
-	return c.http.Generate(ctx, c.messagesURL, call, func(x *upstream.Exchange) upstream.Reader { return &answer{Exchange: x} })
+	// Now: the call's body is not held while the answer comes.
+	origin := originOf(c.Host(), call.Body)
+	return c.http.Generate(ctx, c.messagesURL, call, func(x *upstream.Exchange) upstream.Reader {
+		return &answer{Exchange: x, origin: origin}
+	})
 }
 
 // Models asks the endpoint what it offers, within ten seconds and 8 MiB.

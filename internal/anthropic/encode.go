@@ -23,15 +23,33 @@ func (c *Client) Encode(req *llm.Request) ([]byte, error) {
 	if err := t.instruct(req.Instructions); err != nil {
 		return nil, err
 	}
+	// The system prompt first: thinking that is sent back is bound to all of it.
 	for i := range req.Items {
-		if err := t.add(&req.Items[i]); err != nil {
-			return nil, err
+		if item := &req.Items[i]; instructs(item) {
+			if err := t.add(item); err != nil {
+				return nil, err
+			}
+		}
+	}
+	model := rawjson.AppendString(nil, req.Model)
+	tools, choice := chosenTools(req.Tools, req.ToolChoice)
+	t.origin = newOrigin(c.Host(), model, t.system, tools)
+	for i, running := 0, loop(req.Items); i < len(req.Items); i++ {
+		item := &req.Items[i]
+		switch {
+		case instructs(item):
+		case i >= running && item.Type == llm.TypeReasoning:
+			t.think(item.Data)
+		default:
+			if err := t.add(item); err != nil {
+				return nil, err
+			}
 		}
 	}
 	t.flush()
 
 	dst := append(make([]byte, 0, len(t.dst)+len(t.system)+len(req.Tools)+512), `{"model":`...)
-	dst = rawjson.AppendString(dst, req.Model)
+	dst = append(dst, model...)
 	limit := c.maxTokens
 	dst = rawjson.AppendInt(dst, "max_tokens", cmp.Or(req.Params.MaxOutputTokens, &limit))
 	if len(t.system) > 0 {
@@ -45,8 +63,16 @@ func (c *Client) Encode(req *llm.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	dst = appendTools(dst, req.Tools, req.ToolChoice)
+	if tools != nil {
+		dst = appendList(rawjson.AppendName(dst, "tools"), tools)
+		dst = appendToolChoice(dst, choice)
+	}
 	return append(dst, '}'), nil
+}
+
+// instructs reports whether an item is a part of the system prompt.
+func instructs(item *llm.Item) bool {
+	return item.Type == llm.TypeMessage && (item.Role == llm.System || item.Role == llm.Developer)
 }
 
 // sizeOf is about how long the messages will be, so that they are allocated once.

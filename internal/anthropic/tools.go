@@ -7,9 +7,10 @@ import (
 	"github.com/parley-llm/parley/internal/rawjson"
 )
 
-// appendTools appends the tools and how they are chosen. Functions are turned from their flat shape of the Responses API,
-// or the chat protocol's nested one; other tools are taken for the protocol's own and passed as they came.
-func appendTools(dst []byte, tools, choice json.RawMessage) []byte {
+// chosenTools are the tools that are sent, as the elements of a list, and how they are chosen; without tools there is no choice, which would
+// be an error in this protocol. Functions are turned from their flat shape of the Responses API, or the chat protocol's nested one; other
+// tools are taken for the protocol's own and passed as they came.
+func chosenTools(tools, choice json.RawMessage) (list []byte, how json.RawMessage) {
 	var only []string
 	if string(rawjson.Member(choice, "type")) == `"allowed_tools"` {
 		// The protocol cannot offer a tool and forbid it: only the allowed ones are sent.
@@ -19,7 +20,6 @@ func appendTools(dst []byte, tools, choice json.RawMessage) []byte {
 		only = toolNames(rawjson.Member(choice, "tools"))
 		choice = rawjson.Member(choice, "mode")
 	}
-	var list []byte
 	for tool := range rawjson.Elements(tools) {
 		if only != nil && !slices.Contains(only, toolName(tool)) {
 			continue
@@ -29,12 +29,7 @@ func appendTools(dst []byte, tools, choice json.RawMessage) []byte {
 		}
 		list = appendTool(list, tool)
 	}
-	if list == nil {
-		// A choice among no tools is an error in this protocol.
-		return dst
-	}
-	dst = appendList(rawjson.AppendName(dst, "tools"), list)
-	return appendToolChoice(dst, choice)
+	return list, choice
 }
 
 // function is what describes a function: the tool itself, or what the chat protocol nests in it.

@@ -18,6 +18,14 @@ type turns struct {
 	// role is whose turn is open, blocks what it holds. results are the outputs of tools, which must stand first.
 	role            llm.Role
 	blocks, results []byte
+	// spoken is how many bytes of the blocks count: thinking that nothing follows is no message.
+	spoken int
+
+	// origin is of the request's beginning and those of the messages that are in the digest, of which there are added bytes.
+	origin *origin
+	added  int
+	// expected is the origin of the next block of thinking in the open turn, empty ahead of the first.
+	expected string
 }
 
 // instruct adds a text to the system prompt.
@@ -34,11 +42,12 @@ func (t *turns) add(item *llm.Item) (err error) {
 	case llm.TypeFunctionCall:
 		t.open(llm.Assistant)
 		t.blocks = appendCall(comma(t.blocks), item.Data)
+		t.spoken = len(t.blocks)
 	case llm.TypeFunctionCallOutput:
 		t.open(llm.User)
 		t.results, err = appendOutput(comma(t.results), item.Data)
 	case llm.TypeReasoning:
-		// Reasoning is sent back only with its signature, which is not kept, and only while thinking is asked for.
+		// It is not needed but where think sends it.
 	default:
 		err = unsupported()
 	}
@@ -51,7 +60,10 @@ func (t *turns) message(role llm.Role, content json.RawMessage) (err error) {
 		t.system, err = appendContent(t.system, content, systemPart)
 	case llm.User, llm.Assistant:
 		t.open(role)
-		t.blocks, err = appendContent(t.blocks, content, appendPart)
+		before := len(t.blocks)
+		if t.blocks, err = appendContent(t.blocks, content, appendPart); len(t.blocks) > before {
+			t.spoken = len(t.blocks)
+		}
 	case llm.Tool:
 		// A tool's message does not say which call it answers.
 		err = unsupported()
@@ -59,6 +71,24 @@ func (t *turns) message(role llm.Role, content json.RawMessage) (err error) {
 		err = unsupported()
 	}
 	return err
+}
+
+// think adds a step of reasoning as the block that it came as, if what stands ahead of it is just what the block was an answer to.
+func (t *turns) think(data []byte) {
+	k, ok := unseal(rawjson.Member(data, "encrypted_content"))
+	if !ok {
+		return
+	}
+	t.open(llm.Assistant)
+	if t.expected == "" {
+		t.origin.add(t.dst[t.added:])
+		t.added = len(t.dst)
+		t.expected = t.origin.sum()
+	}
+	if t.expected == k.origin {
+		t.blocks = k.append(comma(t.blocks), data)
+		t.expected = k.next()
+	}
 }
 
 func (t *turns) open(role llm.Role) {
@@ -70,6 +100,7 @@ func (t *turns) open(role llm.Role) {
 
 // flush writes the open turn, unless it says nothing: the protocol has no empty messages.
 func (t *turns) flush() {
+	t.blocks = t.blocks[:t.spoken]
 	if len(t.results) > 0 && len(t.blocks) > 0 {
 		t.results = append(t.results, ',')
 	}
@@ -79,7 +110,7 @@ func (t *turns) flush() {
 		t.dst = appendList(append(t.dst, `","content":`...), content)
 		t.dst = append(t.dst, '}')
 	}
-	t.blocks, t.results = t.blocks[:0], t.results[:0]
+	t.blocks, t.results, t.spoken, t.expected = t.blocks[:0], t.results[:0], 0, ""
 }
 
 // comma separates what comes from what is there.

@@ -17,14 +17,16 @@ type message struct {
 	Error      json.RawMessage `json:"error"`
 }
 
-// block is a part of an answer. Other types than text, thinking and tool_use are a server tool's business.
+// block is a part of an answer. Other types than text, tool_use and those of thinking are a server tool's business.
 type block struct {
-	Type     string          `json:"type"`
-	Text     string          `json:"text"`
-	Thinking string          `json:"thinking"`
-	ID       string          `json:"id"`
-	Name     string          `json:"name"`
-	Input    json.RawMessage `json:"input"`
+	Type      string          `json:"type"`
+	Text      string          `json:"text"`
+	Thinking  string          `json:"thinking"`
+	Signature string          `json:"signature"`
+	Data      json.RawMessage `json:"data"`
+	ID        string          `json:"id"`
+	Name      string          `json:"name"`
+	Input     json.RawMessage `json:"input"`
 }
 
 // event is any event of a stream.
@@ -42,6 +44,7 @@ type delta struct {
 	Type        string `json:"type"`
 	Text        string `json:"text"`
 	Thinking    string `json:"thinking"`
+	Signature   string `json:"signature"`
 	PartialJSON string `json:"partial_json"`
 	StopReason  string `json:"stop_reason"`
 }

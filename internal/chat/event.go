@@ -22,6 +22,8 @@ type ItemEvent struct {
 	// CallID and Name are a function call's, when it opens.
 	CallID string
 	Name   string
+	// EncryptedContent is a reasoning step's, when it closes.
+	EncryptedContent string
 }
 
 // PartKind is the type of a content part.
@@ -160,7 +162,7 @@ func size(ev Event) int {
 	case *PartEvent:
 		return fixed + len(ev.Text)
 	case *ItemEvent:
-		return fixed + len(ev.Item.Content) + len(ev.Item.Data)
+		return fixed + len(ev.Item.Content) + len(ev.Item.Data) + len(ev.EncryptedContent)
 	default:
 		return fixed
 	}

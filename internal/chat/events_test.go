@@ -20,6 +20,10 @@ func everything(_ context.Context, yield func(llm.Event, error) bool) {
 		llm.Started{HTTPStatus: 200},
 		llm.ReasoningDelta{Text: "Let me "},
 		llm.ReasoningDelta{Text: "think. \n"},
+		llm.ReasoningEncrypted{Content: "EqQB/+=="},
+		llm.ReasoningEncrypted{Content: "hidden \"é\""},
+		llm.ReasoningDelta{Text: "So."},
+		llm.ReasoningEncrypted{},
 		llm.TextDelta{Text: "It is "},
 		llm.TextDelta{Text: "21 °C, "},
 		llm.TextDelta{Text: ""},
@@ -32,6 +36,7 @@ func everything(_ context.Context, yield func(llm.Event, error) bool) {
 		llm.ToolCallDelta{Index: 0, Arguments: `{}`},
 		llm.ToolCallDelta{Index: 3, Arguments: `"Łódź"}`},
 		llm.ReasoningDelta{Text: "Done."},
+		llm.ReasoningEncrypted{Content: "EqQC"},
 		llm.TextDelta{Text: "Bye"},
 		llm.Finished{FinishReason: "stop", Usage: &llm.Usage{InputTokens: 5, OutputTokens: 50, TotalTokens: 55}},
 	} {
@@ -355,6 +360,9 @@ func TestTheEventsOfAStoredAnswerAreThoseOfAStream(t *testing.T) {
 	}
 	var done []string
 	for _, ev := range w.readFrom(run, 0) {
+		if thought, ok := ev.(*chat.ReasoningEvent); ok && !thought.Done && thought.Text == "" {
+			t.Error("a piece of reasoning is empty")
+		}
 		if item, ok := ev.(*chat.ItemEvent); ok && item.Done {
 			done = append(done, string(item.Item.Content)+string(item.Item.Data))
 			if !reflect.DeepEqual(item.Item, r.Output[item.OutputIndex]) {
@@ -362,7 +370,7 @@ func TestTheEventsOfAStoredAnswerAreThoseOfAStream(t *testing.T) {
 			}
 		}
 	}
-	if len(done) != len(r.Output) || len(done) != 6 {
+	if len(done) != len(r.Output) || len(done) != 8 {
 		t.Errorf("%d items are done: %s", len(done), done)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/parley-llm/parley/internal/audit"
 	"github.com/parley-llm/parley/internal/llm"
 	"github.com/parley-llm/parley/internal/pii"
+	"github.com/parley-llm/parley/internal/rawjson"
 )
 
 // maskPolicy names how findings are written: as tags.
@@ -151,10 +152,15 @@ func (s *Service) maskItems(items []Item, keep func(*Item) bool) maskedText {
 				dst = s.Masker.AppendText(dst, text, c)
 				continue
 			}
-			if left -= len(it.Data); left < 0 {
+			data := it.Data
+			if it.Type == llm.TypeReasoning {
+				// What a provider encrypted is no text, and cannot be masked.
+				data = rawjson.AppendWithout(nil, data, "encrypted_content")
+			}
+			if left -= len(data); left < 0 {
 				return nil
 			}
-			dst = s.Masker.AppendJSON(dst, it.Data, c)
+			dst = s.Masker.AppendJSON(dst, data, c)
 		}
 		return dst
 	})

@@ -9,8 +9,8 @@ import (
 
 // reply assembles what a model writes into output items and tells of it in events.
 //
-// Items come in the order in which they began. A message or a reasoning step closes when another item begins; tool calls
-// stay open until the end, because some providers interleave their arguments.
+// Items come in the order in which they began. A message or a reasoning step closes when another item begins, a reasoning step
+// also with its encrypted content; tool calls stay open until the end, because some providers interleave their arguments.
 type reply struct {
 	emit     func(...Event)
 	newID    func(prefix string) string
@@ -34,7 +34,9 @@ type draft struct {
 	callID string
 	name   string
 	args   []byte
-	closed bool
+	// encrypted is what a reasoning step's provider wants back with it.
+	encrypted string
+	closed    bool
 	// stored is the item as a store has it, where the events are made from that.
 	stored *Item
 }
@@ -53,6 +55,8 @@ func (r *reply) add(ev llm.Event) {
 		r.text(PartRefusal, ev.Text)
 	case llm.ReasoningDelta:
 		r.reasoning(ev.Text)
+	case llm.ReasoningEncrypted:
+		r.encrypted(ev.Content)
 	case llm.ToolCallStarted:
 		r.call(ev.Index, ev.CallID, ev.Name)
 	case llm.ToolCallDelta:
@@ -84,6 +88,20 @@ func (r *reply) reasoning(text string) {
 	}
 	d.parts[0].text = append(d.parts[0].text, text...)
 	r.emit(&ReasoningEvent{ItemID: d.item.ID, OutputIndex: d.index, Text: text})
+}
+
+// encrypted closes the reasoning step that is being written, or makes one of its own.
+func (r *reply) encrypted(content string) {
+	if content == "" {
+		return
+	}
+	d := r.open
+	if d == nil || d.item.Type != llm.TypeReasoning {
+		d = r.beginReasoning()
+	}
+	d.encrypted = content
+	r.close(d, ItemCompleted)
+	r.open = nil
 }
 
 func (r *reply) beginMessage() *draft {
@@ -165,7 +183,7 @@ func (r *reply) close(d *draft, status ItemStatus) {
 			r.endPart(d, n-1)
 		}
 	}
-	r.emit(&ItemEvent{Done: true, OutputIndex: d.index, Item: d.item})
+	r.emit(&ItemEvent{Done: true, OutputIndex: d.index, Item: d.item, EncryptedContent: d.encrypted})
 }
 
 func (r *reply) endPart(d *draft, index int) {
@@ -230,7 +248,11 @@ func (d *draft) data() json.RawMessage {
 			text = string(d.parts[0].text)
 		}
 		data := append([]byte(`{"type":"reasoning","summary":[],"content":[{"type":"reasoning_text","text":`), quote(text)...)
-		return append(data, `}]}`...)
+		data = append(data, `}]`...)
+		if d.encrypted != "" {
+			data = append(append(data, `,"encrypted_content":`...), quote(d.encrypted)...)
+		}
+		return append(data, '}')
 	}
 	data := append([]byte(`{"type":"function_call","call_id":`), quote(d.callID)...)
 	data = append(append(data, `,"name":`...), quote(d.name)...)

@@ -107,6 +107,20 @@ response.output_text.delta msg_2 1.0 "<b>&"
 response.output_text.done msg_2 1.0 "<b>&"
 response.content_part.done msg_2 1.0 output_text "<b>&"
 response.output_item.done 1 msg_2 completed "<b>&"`},
+		{"reasoning with what its provider wants back, and some of which nothing is visible", []llm.Event{
+			llm.ReasoningDelta{Text: "Hm"}, llm.ReasoningEncrypted{Content: "a+/="}, llm.ReasoningEncrypted{Content: "b"}, llm.ReasoningDelta{Text: "So"},
+		}, `
+response.output_item.added 0 rs_1 in_progress {"type":"reasoning","summary":[],"content":[{"type":"reasoning_text","text":""}]}
+response.reasoning_text.delta rs_1 0.0 "Hm"
+response.reasoning_text.done rs_1 0.0 "Hm"
+response.output_item.done 0 rs_1 completed {"type":"reasoning","summary":[],"content":[{"type":"reasoning_text","text":"Hm"}],"encrypted_content":"a+/="}
+response.output_item.added 1 rs_2 in_progress {"type":"reasoning","summary":[],"content":[{"type":"reasoning_text","text":""}]}
+response.reasoning_text.done rs_2 1.0 ""
+response.output_item.done 1 rs_2 completed {"type":"reasoning","summary":[],"content":[{"type":"reasoning_text","text":""}],"encrypted_content":"b"}
+response.output_item.added 2 rs_3 in_progress {"type":"reasoning","summary":[],"content":[{"type":"reasoning_text","text":""}]}
+response.reasoning_text.delta rs_3 2.0 "So"
+response.reasoning_text.done rs_3 2.0 "So"
+response.output_item.done 2 rs_3 completed {"type":"reasoning","summary":[],"content":[{"type":"reasoning_text","text":"So"}]}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			lines, items := transcribe(t, test.events...)

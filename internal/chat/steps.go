@@ -22,6 +22,7 @@ const (
 	stepText      = 't' // text, of the message that is being written
 	stepRefusal   = 'f' // text
 	stepThought   = 'k' // text, of the reasoning step
+	stepEncrypted = 'e' // encrypted content, of the reasoning step, which closes with it
 	stepArguments = 'a' // output index, text
 )
 
@@ -72,10 +73,13 @@ func appendStep(dst []byte, ev Event) []byte {
 		dst = binary.AppendUvarint(append(dst, stepArguments), uint64(ev.OutputIndex)) //nolint:gosec // an index
 		return appendString(dst, ev.Arguments)
 	case *ItemEvent:
-		if ev.Done {
-			return dst
+		switch {
+		case !ev.Done:
+			return appendItemStep(dst, ev)
+		case ev.EncryptedContent != "":
+			return appendString(append(dst, stepEncrypted), ev.EncryptedContent)
 		}
-		return appendItemStep(dst, ev)
+		return dst
 	default:
 		return dst
 	}
@@ -194,6 +198,8 @@ func (p *player) step(r *stepReader) {
 		p.delta(r, llm.RefusalDelta{Text: r.text()})
 	case stepThought:
 		p.delta(r, llm.ReasoningDelta{Text: r.text()})
+	case stepEncrypted:
+		p.delta(r, llm.ReasoningEncrypted{Content: r.text()})
 	case stepArguments:
 		p.delta(r, llm.ToolCallDelta{Index: int(r.number()), Arguments: r.text()})
 	default:
@@ -289,7 +295,9 @@ func (p *player) storedItem(it *Item) {
 		}
 		_ = json.Unmarshal(it.Data, &step)
 		for _, part := range textParts(step.Content) {
-			p.reply.add(llm.ReasoningDelta{Text: part.text})
+			if part.text != "" {
+				p.reply.add(llm.ReasoningDelta{Text: part.text})
+			}
 		}
 	default:
 		p.reply.beginMessage()

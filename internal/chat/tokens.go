@@ -36,7 +36,7 @@ func (s *Service) fixedTokens(req *llm.Request, most int64) int64 {
 	return n
 }
 
-// itemTokens counts an item as it is sent. A model's reasoning is not sent back.
+// itemTokens counts an item as it is sent. A model's reasoning is seldom sent back, and what it takes then only the provider knows.
 func (s *Service) itemTokens(it *llm.Item, most int64) int64 {
 	if it.Type == llm.TypeReasoning {
 		return 0

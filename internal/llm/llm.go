@@ -116,6 +116,10 @@ type RefusalDelta struct{ Text string }
 // ReasoningDelta is a piece of the model's visible reasoning.
 type ReasoningDelta struct{ Text string }
 
+// ReasoningEncrypted ends a step of reasoning, or is one of which nothing is visible. Content, never empty, is for the provider alone, who
+// finds it in the item's encrypted_content when the item is sent back. It is opaque to everyone else and no text to be shown.
+type ReasoningEncrypted struct{ Content string }
+
 // ToolCallStarted opens a tool call; Index counts them from 0 and deltas refer to it.
 type ToolCallStarted struct {
 	Index  int
@@ -137,13 +141,14 @@ type Finished struct {
 	Usage        *Usage
 }
 
-func (Started) event()         {}
-func (TextDelta) event()       {}
-func (RefusalDelta) event()    {}
-func (ReasoningDelta) event()  {}
-func (ToolCallStarted) event() {}
-func (ToolCallDelta) event()   {}
-func (Finished) event()        {}
+func (Started) event()            {}
+func (TextDelta) event()          {}
+func (RefusalDelta) event()       {}
+func (ReasoningDelta) event()     {}
+func (ReasoningEncrypted) event() {}
+func (ToolCallStarted) event()    {}
+func (ToolCallDelta) event()      {}
+func (Finished) event()           {}
 
 // Provider speaks one protocol to one endpoint. It is safe for concurrent use.
 type Provider interface {

@@ -11,7 +11,9 @@ import (
 // Answer is what came of one call.
 type Answer struct {
 	Text, Refusal, Reasoning string
-	Calls                    []Call
+	// Encrypted is what came to be sent back with the reasoning.
+	Encrypted []string
+	Calls     []Call
 	// Deltas counts the events between Started and the end.
 	Deltas   int
 	Started  *llm.Started
@@ -73,6 +75,9 @@ func (a *Answer) add(t testing.TB, ev llm.Event) {
 	case llm.ReasoningDelta:
 		a.Reasoning += ev.Text
 		empty = ev.Text == ""
+	case llm.ReasoningEncrypted:
+		a.Encrypted = append(a.Encrypted, ev.Content)
+		empty = ev.Content == ""
 	case llm.ToolCallStarted:
 		if ev.Index != len(a.Calls) || ev.CallID == "" || ev.Name == "" {
 			t.Errorf("%#v as call %d", ev, len(a.Calls))

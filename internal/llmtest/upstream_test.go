@@ -215,6 +215,8 @@ func TestCollectKnowsTheOrderOfEvents(t *testing.T) {
 		"an empty text":                  {told{start, llm.TextDelta{}, end}, true},
 		"an empty refusal":               {told{start, llm.RefusalDelta{}, end}, true},
 		"an empty reasoning":             {told{start, llm.ReasoningDelta{}, end}, true},
+		"encrypted reasoning":            {told{start, llm.ReasoningEncrypted{Content: "x"}, end}, false},
+		"nothing encrypted":              {told{start, llm.ReasoningEncrypted{}, end}, true},
 		"empty arguments":                {told{start, call, llm.ToolCallDelta{}, end}, true},
 		"arguments without a call":       {told{start, llm.ToolCallDelta{Arguments: "{}"}, end}, true},
 		"a call without a name":          {told{start, llm.ToolCallStarted{CallID: "c"}, end}, true},

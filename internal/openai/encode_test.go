@@ -93,7 +93,7 @@ func TestEncodeMessages(t *testing.T) {
 				message1(llm.User, `"weather?"`),
 				message1(llm.Assistant, `"Looking."`),
 				data("function_call", `"call_id":"c1","name":"weather","arguments":"{\"city\":\"Oslo\"}"`),
-				data("reasoning", `"summary":[]`),
+				data("reasoning", `"summary":[],"encrypted_content":"thinking.x.y"`),
 				data("function_call", `"call_id":"c2","name":"clock","arguments":""`),
 				data("function_call_output", `"call_id":"c1","output":"rain"`),
 				data("function_call_output", `"call_id":"c2","output":[{"type":"input_text","text":"noon"}]`),

@@ -29,6 +29,8 @@ var steps = []llm.Event{
 	llm.Started{HTTPStatus: 200},
 	llm.ReasoningDelta{Text: "Hm, "},
 	llm.ReasoningDelta{Text: "well."},
+	llm.ReasoningEncrypted{Content: "thinking.1.EqQB/+=="},
+	llm.ReasoningEncrypted{Content: "redacted_thinking.1.EqQC"},
 	llm.TextDelta{Text: "It is "},
 	llm.TextDelta{Text: "21 °C in Łódź."},
 	llm.RefusalDelta{Text: "No more."},

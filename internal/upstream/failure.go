@@ -74,8 +74,10 @@ func parseProblem(body []byte) problem {
 	if p.code == "" && json.Unmarshal(rawjson.Member(inner.Details, "error_code"), &code) == nil {
 		p.code = string(code)
 	}
-	if m := leadingParam.FindStringSubmatch(p.message); p.param == "" && m != nil {
-		p.param = m[1]
+	for _, named := range []*regexp.Regexp{leadingParam, subjectParam} {
+		if m := named.FindStringSubmatch(p.message); p.param == "" && m != nil {
+			p.param = m[1]
+		}
 	}
 	return p
 }
@@ -83,6 +85,9 @@ func parseProblem(body []byte) problem {
 // leadingParam is where Anthropic names what it rejects: at the start of its message, as "messages.0.content: ...". Only
 // the protocol's own names are taken for such.
 var leadingParam = regexp.MustCompile(`^((?:model|max_tokens|messages|system|temperature|top_p|stop_sequences|tools|tool_choice|output_config)(?:\.[a-z0-9_]{1,32}){0,8}): `)
+
+// subjectParam is where Anthropic's newer models name a setting that they refuse: it is what the message speaks of.
+var subjectParam = regexp.MustCompile("^(?:Thinking may not be enabled when )?`?(temperature|top_p|top_k|max_tokens|stop_sequences|tool_choice)`? ")
 
 // tooLong recognises that the prompt did not fit into the model's context: by OpenAI's code, llama.cpp's type, or the
 // words of servers that have neither.
