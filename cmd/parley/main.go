@@ -90,7 +90,7 @@ Without a command it serves. Every setting is a flag, an environment variable, o
 	root.RunE = serve.RunE
 	addSettings(root)
 	root.AddCommand(serve, versionCommand(), configCommand(environ), healthcheckCommand(environ), auditCommand(environ),
-		chatCommand(environ), migrateCommand(environ), doctorCommand(environ), compactCommand(environ), backupCommand(environ), manCommand())
+		chatCommand(environ), migrateCommand(environ), doctorCommand(environ), compactCommand(environ), backupCommand(environ), importCommand(environ), manCommand())
 	root.SetHelpCommand(helpCommand(root))
 	return root
 }

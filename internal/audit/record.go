@@ -22,8 +22,10 @@ const (
 	KindExported            Kind = "audit.exported"
 	KindAuthFailed          Kind = "auth.failed"
 	KindServerStarted       Kind = "server.started"
-	KindChainClosed         Kind = "chain.closed"
-	KindChainSealed         Kind = "chain.sealed"
+	// KindImported is a call that another program has made and logged. Its time is when that was; its place in the chain, when it came here.
+	KindImported    Kind = "imported"
+	KindChainClosed Kind = "chain.closed"
+	KindChainSealed Kind = "chain.sealed"
 )
 
 // The parts of a payload.
