@@ -2,7 +2,6 @@ package legacy
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/parley-llm/parley/internal/audit"
 	"github.com/parley-llm/parley/internal/chat"
+	"github.com/parley-llm/parley/internal/mongotest"
 	"github.com/parley-llm/parley/internal/pii"
 	"github.com/parley-llm/parley/internal/sqlite"
 )
@@ -32,17 +32,15 @@ type source struct {
 
 func newSource(t *testing.T) *source {
 	t.Helper()
-	uri := os.Getenv("PARLEY_TEST_MONGODB_URI")
-	if uri == "" {
-		t.Skip("no MongoDB to import from: PARLEY_TEST_MONGODB_URI names one")
-	}
+	uri := os.Getenv(mongotest.Env)
+	name := mongotest.Database(t, uri)
 	client, err := mongo.Connect(options.Client().ApplyURI(uri))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &source{db: client.Database("parley_test_" + strings.ToLower(rand.Text()[:12]))}
+	s := &source{db: client.Database(name)}
 	t.Cleanup(func() {
-		if err := errors.Join(s.db.Drop(context.Background()), client.Disconnect(context.Background())); err != nil {
+		if err := client.Disconnect(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
