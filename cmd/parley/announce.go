@@ -26,8 +26,7 @@ curl -s%[5]s %[2]s/api/conversations/$CONV/responses -H 'content-type: applicati
 
 // announce tells whoever started the server how to begin. It is not part of the log.
 func announce(out io.Writer, cfg *config.Config, model *modelChoice, addr net.Addr) error {
-	// The port is the listener's: the setting may be 0.
-	base := "http://" + config.Addr(addr.String()).Dialable()
+	base := "http://" + reachable(cfg.Addr, addr)
 	header, begin, end := "", "", ""
 	if cfg.APIKey != "" {
 		// As one command it is read whole before any of it runs: what asks for the key does not take the next line for it.
@@ -35,6 +34,14 @@ func announce(out io.Writer, cfg *config.Config, model *modelChoice, addr net.Ad
 	}
 	_, err := fmt.Fprintf(out, greeting, buildVersion(), base, model.describe(), cfg.StorePath(), header, begin, end)
 	return err
+}
+
+// reachable is the address to use on this machine. The port is the listener's, because that of the setting may be 0; the host is the setting's, because
+// a listener on 0.0.0.0 says [::], which a port that a container publishes is not reached by.
+func reachable(setting config.Addr, listener net.Addr) string {
+	host, _, _ := net.SplitHostPort(string(setting))
+	_, port, _ := net.SplitHostPort(listener.String())
+	return config.Addr(net.JoinHostPort(host, port)).Dialable()
 }
 
 // askForKey is for a key that only the process was given, by a flag or by an environment that may be another shell's.
