@@ -32,7 +32,7 @@ func announce(out io.Writer, cfg *config.Config, model *modelChoice, addr net.Ad
 		// As one command it is read whole before any of it runs: what asks for the key does not take the next line for it.
 		header, begin, end = ` -H "authorization: Bearer $KEY"`, "{ "+keyCommand(cfg)+"\n", "; }"
 	}
-	_, err := fmt.Fprintf(out, greeting, buildVersion(), base, model.describe(), cfg.StorePath(), header, begin, end)
+	_, err := fmt.Fprintf(out, greeting, buildVersion(), base, model.describe(), cfg.StoreName(), header, begin, end)
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/parley-llm/parley/internal/breaker"
@@ -15,16 +16,18 @@ import (
 	"github.com/parley-llm/parley/internal/config"
 	"github.com/parley-llm/parley/internal/pii"
 	"github.com/parley-llm/parley/internal/server"
-	"github.com/parley-llm/parley/internal/sqlite"
 	"github.com/parley-llm/parley/internal/tokens"
 )
 
 // app is everything that runs, wired.
 type app struct {
-	store   *sqlite.Store
+	store   store
 	service *chat.Service
 	handler http.Handler
 	model   *modelChoice
+	// stop ends what the service does for a store that it shares; shared is that.
+	stop   context.CancelFunc
+	shared sync.WaitGroup
 	// reserve is the collector's, see setCollector.
 	reserve []byte
 	// fatal gets what the process cannot go on after.
@@ -47,15 +50,7 @@ func open(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *app, er
 	}
 	a := &app{fatal: make(chan error, 1), model: newModelChoice(cfg, router)}
 	newID := chat.NewID(time.Now)
-	a.store, err = sqlite.Open(ctx, sqlite.Options{
-		Path:           cfg.StorePath(),
-		Log:            log,
-		Now:            time.Now,
-		NewID:          newID,
-		KeyFingerprint: keys.Fingerprint,
-		OnFatal:        a.fail,
-	})
-	if err != nil {
+	if a.store, err = openStore(ctx, cfg, keys, newID, log, a.fail); err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	metrics := server.NewMetrics()
@@ -86,6 +81,9 @@ func open(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *app, er
 	if interrupted > 0 {
 		log.WarnContext(ctx, "responses were interrupted by the last stop", "responses", interrupted)
 	}
+	sharing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	a.stop = stop
+	a.shared.Go(func() { a.service.Share(sharing) })
 	a.handler = server.New(server.Config{
 		Service:      a.service,
 		Log:          log,
@@ -103,6 +101,8 @@ func (a *app) close() error {
 	if a == nil {
 		return nil
 	}
+	a.stop()
+	a.shared.Wait()
 	return a.store.Close()
 }
 
@@ -116,7 +116,11 @@ func (a *app) fail(err error) {
 
 // makeDirs makes the data directory and, where it is another, that of the database.
 func makeDirs(cfg *config.Config) error {
-	for _, dir := range []string{cfg.Data, filepath.Dir(cfg.StorePath())} {
+	dirs := []string{cfg.Data}
+	if !cfg.Store.MongoDB() {
+		dirs = append(dirs, filepath.Dir(cfg.StorePath()))
+	}
+	for _, dir := range dirs {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("making the data directory: %w", err)
 		}

@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/parley-llm/parley/internal/audit"
+	"github.com/parley-llm/parley/internal/config"
+	"github.com/parley-llm/parley/internal/mongo"
 	"github.com/parley-llm/parley/internal/sqlite"
 )
 
@@ -55,9 +57,12 @@ one kept elsewhere. It exits with 0 if all is well and with 1 on any finding.`,
 			if isRange {
 				return usageError{errors.New("--range is for an export: name it with --export")}
 			}
-			path, err := verifyPath(cmd, environ)
+			cfg, path, err := auditStore(cmd, environ)
 			if err != nil {
 				return err
+			}
+			if cfg != nil && cfg.Store.MongoDB() {
+				return verifyMongoDB(cmd, cfg, asJSON)
 			}
 			if err := mustExist(path); err != nil {
 				return err
@@ -78,16 +83,37 @@ one kept elsewhere. It exits with 0 if all is well and with 1 on any finding.`,
 	return cmd
 }
 
-// verifyPath is the database to read. A file that was named needs no settings: the log may be a copy on another machine.
-func verifyPath(cmd *cobra.Command, environ []string) (string, error) {
+// auditStore is the database to read: the settings and, of SQLite, its file. A file that was named needs no settings: the log may be a copy on
+// another machine.
+func auditStore(cmd *cobra.Command, environ []string) (cfg *config.Config, path string, err error) {
 	if store := cmd.Flags().Lookup("store").Value.String(); store != "" && !strings.Contains(store, ":") {
-		return store, nil
+		return nil, store, nil
 	}
-	cfg, err := settings(cmd, environ)
-	if err != nil {
-		return "", err
+	if cfg, err = settings(cmd, environ); err != nil {
+		return nil, "", err
 	}
-	return cfg.StorePath(), nil
+	if cfg.Store.MongoDB() {
+		return cfg, "", nil
+	}
+	return cfg, cfg.StorePath(), nil
+}
+
+// verifyMongoDB proves the audit log of a MongoDB.
+func verifyMongoDB(cmd *cobra.Command, cfg *config.Config, asJSON bool) error {
+	var report audit.Report
+	var unsealed int64
+	if err := withLog(cmd.Context(), cfg, func(log *mongo.Log) (err error) {
+		m := newMeter(cmd.ErrOrStderr(), "verified", "records")
+		defer m.end()
+		report, unsealed, err = log.Verify(cmd.Context(), func(n int64) { m.at(n, 0) })
+		return err
+	}); err != nil {
+		return fmt.Errorf("verifying %s: %w", cfg.StoreName(), err)
+	}
+	if unsealed > 0 {
+		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "%s not sealed yet: of the last moments, or of a server that has died and that another has still to take over\n", counted(unsealed, "record"))
+	}
+	return printReport(cmd, report, asJSON)
 }
 
 // mustExist says of a database that is not there where it was looked for, and how to name another.

@@ -47,6 +47,9 @@ old one (or the same PARLEY_SECRET_KEY). Never put it beside the parley.db-wal o
 			if err != nil {
 				return err
 			}
+			if err := sqliteOnly(cfg, "back a MongoDB up by mongodump --oplog, or by snapshots of its disks"); err != nil {
+				return err
+			}
 			b := backup{Database: cfg.StorePath()}
 			if b.Backup, err = filepath.Abs(args[0]); err != nil {
 				return fmt.Errorf("finding the backup's directory: %w", err)

@@ -30,6 +30,9 @@ server runs on it, it refuses. Breaking it off leaves the database as it was.`,
 			if err != nil {
 				return err
 			}
+			if err := sqliteOnly(cfg, "MongoDB gives back room by itself, or by its command compact"); err != nil {
+				return err
+			}
 			c := compaction{Database: cfg.StorePath()}
 			if err := mustExist(c.Database); err != nil {
 				return err

@@ -11,9 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/parley-llm/parley/internal/audit"
 	"github.com/parley-llm/parley/internal/config"
 	"github.com/parley-llm/parley/internal/fault"
 	"github.com/parley-llm/parley/internal/llm"
+	"github.com/parley-llm/parley/internal/mongo"
 	"github.com/parley-llm/parley/internal/sqlite"
 )
 
@@ -188,6 +190,9 @@ func judgeDisk(free, needed uint64, err error) finding {
 
 // checkDatabase checks the files of the store; what there is to check depends on what was found before.
 func checkDatabase(ctx context.Context, cfg *config.Config) []finding {
+	if cfg.Store.MongoDB() {
+		return checkMongoDB(ctx, cfg)
+	}
 	path := cfg.StorePath()
 	if _, err := os.Stat(path); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -252,8 +257,37 @@ func checkKey(cfg *config.Config, database bool) finding {
 }
 
 func checkChain(ctx context.Context, path string) finding {
-	const name = "audit chain"
 	report, err := sqlite.VerifyAudit(ctx, path, nil)
+	return judgeChain(report, err)
+}
+
+// checkMongoDB checks what can be seen of a MongoDB: whether it can serve, whose key it was made with, and its audit log.
+func checkMongoDB(ctx context.Context, cfg *config.Config) []finding {
+	const name = "database"
+	log, err := openLog(ctx, cfg)
+	switch {
+	case errors.Is(err, mongo.ErrNoDatabase):
+		return []finding{checkKey(cfg, false), {name, sound, cfg.StoreName() + " serves, and holds nothing of Parley's yet: the first start makes it", ""}}
+	case err != nil:
+		return []finding{{name, broken, err.Error(), "Look at PARLEY_STORE, and whether the server there runs."}}
+	}
+	defer func() { _ = log.Close(ctx) }()
+	list := []finding{checkKey(cfg, false), {name, sound, cfg.StoreName() + " serves, with transactions", ""}}
+	if keys, err := cfg.Keys(); list[0].Status == sound && err == nil {
+		if err := log.CheckKey(ctx, keys.Fingerprint); err != nil {
+			list[0] = finding{"secret key", broken, err.Error(), "Put the right key into PARLEY_SECRET_KEY: all servers on one database have the same."}
+		}
+	}
+	report, unsealed, err := log.Verify(ctx, nil)
+	chain := judgeChain(report, err)
+	if unsealed > 0 && chain.Status == sound {
+		chain.Detail += fmt.Sprintf("; %s not sealed yet", counted(unsealed, "record"))
+	}
+	return append(list, chain)
+}
+
+func judgeChain(report audit.Report, err error) finding {
+	const name = "audit chain"
 	switch {
 	case err != nil:
 		return finding{name, broken, err.Error(), "`parley audit verify` says more."}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/parley-llm/parley/internal/audit"
+	"github.com/parley-llm/parley/internal/mongo"
 	"github.com/parley-llm/parley/internal/sqlite"
 )
 
@@ -45,15 +46,26 @@ audit.exported record.`,
 			if from != "" && to != "" && !since.Before(until) {
 				return usageError{errors.New("--from must be ahead of --to: no record can be in that range")}
 			}
-			path, err := verifyPath(cmd, environ)
+			cfg, path, err := auditStore(cmd, environ)
 			if err != nil {
 				return err
+			}
+			if cfg != nil && cfg.Store.MongoDB() {
+				return withLog(cmd.Context(), cfg, func(log *mongo.Log) error {
+					return into(cmd.OutOrStdout(), output, func(w io.Writer) error {
+						return writeExport(cmd, cfg.StoreName(), w, func(yield func(*audit.Row) error) error {
+							return log.Export(cmd.Context(), since, until, yield)
+						})
+					})
+				})
 			}
 			if err := mustExist(path); err != nil {
 				return err
 			}
 			return into(cmd.OutOrStdout(), output, func(w io.Writer) error {
-				return writeExport(cmd, path, since, until, w)
+				return writeExport(cmd, path, w, func(yield func(*audit.Row) error) error {
+					return sqlite.ExportAudit(cmd.Context(), path, since, until, yield)
+				})
 			})
 		},
 	}
@@ -64,14 +76,15 @@ audit.exported record.`,
 	return cmd
 }
 
-func writeExport(cmd *cobra.Command, path string, from, to time.Time, w io.Writer) error {
+// writeExport writes what export yields of the store of that name.
+func writeExport(cmd *cobra.Command, name string, w io.Writer, export func(yield func(*audit.Row) error) error) error {
 	m := newMeter(cmd.ErrOrStderr(), "exported", "records")
 	defer m.end()
 	out := bufio.NewWriterSize(w, 64<<10)
 	var exporter audit.Exporter
 	var line []byte
 	n := int64(0)
-	err := sqlite.ExportAudit(cmd.Context(), path, from, to, func(row *audit.Row) error {
+	err := export(func(row *audit.Row) error {
 		line = exporter.Append(line[:0], row)
 		n++
 		m.at(n, 0)
@@ -79,7 +92,7 @@ func writeExport(cmd *cobra.Command, path string, from, to time.Time, w io.Write
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("exporting %s: %w", path, err)
+		return fmt.Errorf("exporting %s: %w", name, err)
 	}
 	if _, err := out.Write(exporter.AppendEnd(line[:0])); err != nil {
 		return err

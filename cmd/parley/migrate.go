@@ -31,6 +31,9 @@ nothing and may run beside one.`,
 			if err != nil {
 				return err
 			}
+			if err := sqliteOnly(cfg, "a MongoDB has its indexes made by each server that starts on it"); err != nil {
+				return err
+			}
 			m := migration{Database: cfg.StorePath(), DryRun: dryRun}
 			if err := mustExist(m.Database); err != nil {
 				return err
@@ -77,5 +80,6 @@ func (m migration) String() string {
 // addStoreSettings gives a command the flags that say where the database is.
 func addStoreSettings(cmd *cobra.Command) {
 	cmd.Flags().String("data", "", "`directory` of the database (PARLEY_DATA)")
-	cmd.Flags().String("store", "", "database `file`, if not parley.db in it (PARLEY_STORE)")
+	cmd.Flags().String("store", "", "database `file`, if not parley.db in it, or the URI of a MongoDB (PARLEY_STORE)")
+	cmd.Flags().String("mongodb-database", "", "`database` of that MongoDB (MONGODB_DATABASE)")
 }

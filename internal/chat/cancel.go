@@ -13,6 +13,9 @@ const cancelPatience = 5 * time.Second
 func (s *Service) Cancel(ctx context.Context, owner, id string) (Response, error) {
 	run := s.run(id)
 	if run == nil || run.owner != owner {
+		if shared, ok := s.Store.(Shared); ok {
+			return s.cancelElsewhere(ctx, shared, owner, id)
+		}
 		return s.Store.Response(ctx, owner, id)
 	}
 	run.cancel(errCancelled)

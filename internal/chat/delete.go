@@ -34,7 +34,6 @@ func (s *Service) DeleteConversation(ctx context.Context, caller Caller, id stri
 		if version != 0 && c.Version != version {
 			return versionMismatch()
 		}
-		cancelled = ""
 		if run := s.run(c.ActiveResponse); run != nil {
 			cancelled = c.ActiveResponse
 			run.cancel(errConversationDeleted)
@@ -43,6 +42,8 @@ func (s *Service) DeleteConversation(ctx context.Context, caller Caller, id stri
 				continue
 			case <-patience.Done():
 			}
+		} else if cancelled, err = s.askElsewhere(ctx, caller.Owner, c.ActiveResponse); err != nil {
+			return err
 		} else if err := s.deleteConversation(ctx, caller, id, version, c.ActiveResponse); !fault.Is(err, CodeConversationLocked) {
 			return err
 		}
@@ -56,6 +57,19 @@ func (s *Service) DeleteConversation(ctx context.Context, caller Caller, id stri
 			return Locked()
 		}
 	}
+}
+
+// askElsewhere asks the process that makes a response, where it may be another one, to stop it, and returns its id if so.
+func (s *Service) askElsewhere(ctx context.Context, owner, id string) (asked string, err error) {
+	shared, ok := s.Store.(Shared)
+	if !ok || id == "" {
+		return "", nil
+	}
+	err = shared.RequestCancel(ctx, owner, id)
+	if fault.Is(err, CodeResponseNotFound) {
+		return "", nil
+	}
+	return id, err
 }
 
 func (s *Service) deleteConversation(ctx context.Context, caller Caller, id string, version int64, orphan string) error {

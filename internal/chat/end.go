@@ -65,7 +65,23 @@ func (s *Service) end(ctx context.Context, run *Run, t *turn, r *reply, res *res
 		}
 		return
 	}
+	if stored, elsewhere := s.endedElsewhere(context.WithoutCancel(ctx), e); elsewhere {
+		s.lose(run, stored)
+		return
+	}
 	s.finish(run, e.Response, f, last)
+}
+
+// lose ends a run whose response another process has ended. Its readers are cut off: what they are to see next is in the store.
+func (s *Service) lose(run *Run, stored Response) {
+	run.mu.Lock()
+	for _, sub := range run.subs {
+		sub.cut = true
+		sub.notify()
+	}
+	run.subs = nil
+	run.mu.Unlock()
+	run.finish(stored, stored.fault(), []Event{&ResponseEvent{Name: stored.Status.event(), Response: stored}})
 }
 
 // conclude sets the terminal status and what goes with it, and returns the fault that a waiting caller gets, if any.
@@ -85,7 +101,7 @@ func (s *Service) conclude(ctx context.Context, final *Response, res *result) *f
 	case errors.Is(cause, errConversationDeleted), errors.Is(cause, errCancelled), errors.Is(cause, errAbandoned):
 		final.Status = Cancelled
 		return nil
-	case errors.Is(cause, errShutdown):
+	case errors.Is(cause, errShutdown), errors.Is(cause, errLost):
 		final.Status = Interrupted
 		f = interrupted()
 	default:

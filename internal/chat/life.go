@@ -3,9 +3,11 @@ package chat
 import (
 	"context"
 	"fmt"
+
+	"github.com/parley-llm/parley/internal/fault"
 )
 
-// Recover ends every response whose holder is gone as interrupted. Call it before the first Respond. Nothing is sent to
+// Recover ends every response whose holder is gone as interrupted. Call it before the first Respond; on a Shared store it may be called at any time. Nothing is sent to
 // a model again.
 func (s *Service) Recover(ctx context.Context) (int, error) {
 	orphans, err := s.Store.Orphans(ctx)
@@ -13,7 +15,7 @@ func (s *Service) Recover(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("listing the responses that a crash left: %w", err)
 	}
 	for i := range orphans {
-		if err := s.recover(ctx, &orphans[i]); err != nil {
+		if err := s.recover(ctx, &orphans[i]); err != nil && !fault.Is(err, CodeResponseEnded) {
 			return i, fmt.Errorf("ending response %s: %w", orphans[i].ID, err)
 		}
 	}

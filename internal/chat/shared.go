@@ -1,6 +1,11 @@
 package chat
 
-import "context"
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
 
 // Shared is what a Store is, too, that several processes use at one time. Each response has a lease then, which the process that makes it renews; who
 // has itself seen it not renewed for a whole term, by its own clock, takes the response over.
@@ -18,3 +23,148 @@ type Shared interface {
 
 // Running names a response that runs.
 type Running struct{ Owner, ID string }
+
+const (
+	renewPause   = 10 * time.Second
+	recoverPause = 5 * time.Second
+	// requestPause is how often requests to cancel are looked for, while something runs.
+	requestPause = 100 * time.Millisecond
+)
+
+// errLost stops a run whose response another process has taken over.
+var errLost = errors.New("another process has taken the response over")
+
+// Share does what a store needs that several processes use: it renews the leases of what runs here, looks for requests to cancel, and ends
+// what others have left. It returns when ctx ends; on a store of one process at once.
+func (s *Service) Share(ctx context.Context) {
+	shared, ok := s.Store.(Shared)
+	if !ok {
+		return
+	}
+	renew, request, recovery := time.NewTicker(renewPause), time.NewTicker(requestPause), time.NewTicker(recoverPause)
+	defer renew.Stop()
+	defer request.Stop()
+	defer recovery.Stop()
+	// A slow look at what others have left must not hold up the leases.
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-recovery.C:
+				s.recoverOthers(ctx)
+			}
+		}
+	}()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-renew.C:
+			err = s.renew(ctx, shared)
+		case <-request.C:
+			err = s.heedRequests(ctx, shared)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.Log.Warn("what this server shares with others could not be looked after; trying again", slog.Any("error", err))
+		}
+	}
+}
+
+// running are the responses that are made here.
+func (s *Service) running() []Running {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]Running, 0, len(s.runs))
+	for id, run := range s.runs {
+		list = append(list, Running{run.owner, id})
+	}
+	return list
+}
+
+func (s *Service) renew(ctx context.Context, shared Shared) error {
+	running := s.running()
+	if len(running) == 0 {
+		return nil
+	}
+	lost, err := shared.Renew(ctx, running)
+	if err != nil || len(lost) == 0 {
+		return err
+	}
+	// One that is just beginning or ending is not to be seen in the store either. What is still not its own once it is there is lost.
+	var there []Running
+	for _, r := range lost {
+		if stored, err := s.Store.Response(ctx, r.Owner, r.ID); err == nil && (!stored.Status.Terminal() || stored.Status == Interrupted) {
+			there = append(there, r)
+		}
+	}
+	if len(there) == 0 {
+		return nil
+	}
+	lost, err = shared.Renew(ctx, there)
+	for _, r := range lost {
+		s.Log.Warn("another server has taken a response over: this one was silent for too long", slog.String("response_id", r.ID))
+		s.stop(r, errLost)
+	}
+	return err
+}
+
+func (s *Service) heedRequests(ctx context.Context, shared Shared) error {
+	if len(s.running()) == 0 {
+		return nil
+	}
+	asked, err := shared.CancelRequests(ctx)
+	for _, r := range asked {
+		s.stop(r, errCancelled)
+	}
+	return err
+}
+
+func (s *Service) stop(r Running, cause error) {
+	if run := s.run(r.ID); run != nil && run.owner == r.Owner {
+		run.cancel(cause)
+	}
+}
+
+// recoverOthers ends what other processes have left.
+func (s *Service) recoverOthers(ctx context.Context) {
+	n, err := s.Recover(ctx)
+	if n > 0 {
+		s.Log.Warn("responses of a server that has died were interrupted", slog.Int("responses", n))
+	}
+	if err != nil && ctx.Err() == nil {
+		s.Log.Warn("what a server that has died has left could not be ended; trying again", slog.Any("error", err))
+	}
+}
+
+// cancelElsewhere has the process that makes a response stop it, and waits for that.
+func (s *Service) cancelElsewhere(ctx context.Context, shared Shared, owner, id string) (Response, error) {
+	patience, stop := context.WithTimeout(ctx, cancelPatience)
+	defer stop()
+	for asked := false; ; asked = true {
+		r, err := s.Store.Response(ctx, owner, id)
+		if err != nil || r.Status.Terminal() {
+			return r, err
+		}
+		if !asked {
+			if err := shared.RequestCancel(ctx, owner, id); err != nil {
+				return r, err
+			}
+		}
+		select {
+		case <-after(pollPause):
+		case <-patience.Done():
+			return r, ctx.Err()
+		}
+	}
+}
+
+// endedElsewhere is the response as another process, or an earlier try whose answer was lost, has ended it.
+func (s *Service) endedElsewhere(ctx context.Context, e *Ending) (Response, bool) {
+	if _, ok := s.Store.(Shared); !ok {
+		return Response{}, false
+	}
+	r, err := s.Store.Response(ctx, e.Response.Owner, e.Response.ID)
+	return r, err == nil && r.Status.Terminal() && (r.Status != e.Response.Status || !r.CompletedAt.Equal(e.Response.CompletedAt))
+}

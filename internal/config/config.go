@@ -17,7 +17,8 @@ import (
 type Config struct {
 	Addr                     Addr          `env:"PARLEY_ADDR" envDefault:"127.0.0.1:8000" valid:"host:port with a port from 0 to 65535, such as 127.0.0.1:8000" help:"address to listen on; PORT alone changes only the port"`
 	Data                     string        `env:"PARLEY_DATA" envDefault:"./data" help:"directory of the database and the secret key"`
-	Store                    Store         `env:"PARLEY_STORE" envDefault:"sqlite:parley.db" valid:"sqlite:FILE, the file being relative to PARLEY_DATA" help:"where conversations are kept: sqlite:FILE, relative to PARLEY_DATA"`
+	Store                    Store         `env:"PARLEY_STORE" envDefault:"sqlite:parley.db" valid:"sqlite:FILE, the file being relative to PARLEY_DATA, or a URI such as mongodb://host:27017/parley?replicaSet=rs0" help:"where conversations are kept: sqlite:FILE, relative to PARLEY_DATA, or the URI of a MongoDB; MONGODB_URI where this is not set"`
+	MongoDatabase            Database      `env:"MONGODB_DATABASE" valid:"a name of up to 63 letters, digits, hyphens and underscores, or nothing" help:"database of that MongoDB; the one that its URI names, else parley"`
 	APIKey                   Secret        `env:"PARLEY_API_KEY" valid:"visible ASCII characters without spaces, at least one" help:"key that clients must send as a bearer token"`
 	InsecureNoAuth           bool          `env:"PARLEY_INSECURE_NO_AUTH" envDefault:"false" valid:"true or false" help:"listen on a public address without a key"`
 	AllowedHosts             Hosts         `env:"PARLEY_ALLOWED_HOSTS" valid:"host names or addresses without a port, separated by commas" help:"host names to answer to where no key is set, besides the loopback ones"`
@@ -88,6 +89,14 @@ func (c *Config) Level() slog.Level {
 	}
 }
 
+// StoreName is where conversations are kept, as it may be shown.
+func (c *Config) StoreName() string {
+	if c.Store.MongoDB() {
+		return c.Store.shown()
+	}
+	return c.StorePath()
+}
+
 // StorePath is the file of the SQLite database.
 func (c *Config) StorePath() string {
 	path := filepath.FromSlash(strings.TrimPrefix(string(c.Store), "sqlite:"))
@@ -144,6 +153,9 @@ func (c *Config) Effective() []Effective {
 	var list []Effective
 	for _, s := range Settings() {
 		e := Effective{Name: s.Name, Value: c.raw[s.Name], Source: c.origins[s.Name]}
+		if s.Name == nameStore && c.Store.MongoDB() {
+			e.Value = c.Store.shown()
+		}
 		if s.Secret && e.Value != "" {
 			e.Value = "set"
 		}

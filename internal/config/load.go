@@ -41,7 +41,7 @@ func Load(in Input) (*Config, error) {
 		l.pick(s)
 	}
 	l.port()
-	l.later()
+	l.mongo()
 	l.unknown()
 	l.parse()
 	l.check()
@@ -173,23 +173,14 @@ func (l *loader) port() {
 	l.config.raw[nameAddr], l.config.origins[nameAddr] = candidate, from+", PORT"
 }
 
-// later refuses what is documented and does not exist yet, so that nobody believes it to be in force. Names that other
-// programs use as well are refused only where they were written for this one, in .env.
-func (l *loader) later() {
-	const notYet = "is not supported yet"
-	if strings.HasPrefix(l.config.raw[nameStore], "mongodb") {
-		l.problem(nameStore, "MongoDB "+notYet+"; use sqlite:FILE")
-	}
-	if _, from, found := l.lookup("MONGODB_URI"); found && !l.config.isSet(nameStore) {
-		l.problemFrom("MONGODB_URI", from, "MongoDB "+notYet+"; remove it, or set PARLEY_STORE=sqlite:parley.db to use SQLite all the same")
-	}
-	for _, name := range []string{"MONGODB_DATABASE"} {
-		switch _, from, found := l.lookup(name); {
-		case found && from == fromDotEnv:
-			l.problemFrom(name, from, notYet)
-		case found:
-			l.config.Warnings = append(l.config.Warnings, name+" ("+from+") "+notYet+" and is ignored")
+// mongo lets MONGODB_URI, as the service that Parley began as had it, stand in for PARLEY_STORE.
+func (l *loader) mongo() {
+	if uri, from, found := l.lookup("MONGODB_URI"); found && !l.config.isSet(nameStore) {
+		if !Store(uri).MongoDB() || new(Store).UnmarshalText([]byte(uri)) != nil {
+			l.problemFrom("MONGODB_URI", from, "must be a URI such as mongodb://host:27017/parley?replicaSet=rs0; mongodb+srv:// is known, too")
+			return
 		}
+		l.config.raw[nameStore], l.config.origins[nameStore] = uri, from+", MONGODB_URI"
 	}
 }
 

@@ -69,6 +69,7 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 		"PARLEY_ADDR":                        "127.0.0.1:8000",
 		"PARLEY_DATA":                        "./data",
 		"PARLEY_STORE":                       "sqlite:parley.db",
+		"MONGODB_DATABASE":                   "",
 		"PARLEY_API_KEY":                     "",
 		"PARLEY_INSECURE_NO_AUTH":            "false",
 		"PARLEY_ALLOWED_HOSTS":               "",
@@ -232,9 +233,11 @@ func TestAWrongValueIsAnErrorThatNamesTheSettingAndTheRange(t *testing.T) {
 		{"PARLEY_STORE", "sqlite://host/file", []string{"sqlite:FILE"}},
 		{"PARLEY_STORE", "sqlite:file?mode=ro", []string{"sqlite:FILE"}},
 		{"PARLEY_STORE", "sqlite:dir/", []string{"sqlite:FILE"}},
-		{"PARLEY_STORE", "mongodb://u:" + canary + "@h/", []string{"not supported yet", "sqlite:FILE"}},
-		{"PARLEY_STORE", "mongodb+srv://h/", []string{"not supported yet"}},
-		{"MONGODB_URI", "mongodb://u:" + canary + "@h/", []string{"not supported yet", "PARLEY_STORE"}},
+		{"PARLEY_STORE", "mongodb://u:" + canary + "@", []string{"sqlite:FILE", "mongodb://"}},
+		{"PARLEY_STORE", "mongodb://", []string{"mongodb://"}},
+		{"PARLEY_STORE", "mongodb://u:" + canary + "/x@h/", []string{"mongodb://"}},
+		{"MONGODB_URI", "http://u:" + canary + "@h/", []string{"mongodb+srv://", "MONGODB_URI"}},
+		{"MONGODB_DATABASE", canary + "/x", []string{"63 letters"}},
 		{"PARLEY_PROVIDERS", "missing.json", []string{"cannot be read"}},
 		{"PARLEY_AUTO_TITLE", "none", []string{"one of start, model"}},
 		{"PARLEY_API_KEY", "", []string{"empty"}},
@@ -346,17 +349,31 @@ func TestAnUnknownNameIsAnErrorInDotEnvAndAWarningInTheEnvironment(t *testing.T)
 	}
 }
 
-func TestNamesOfOtherProgramsAreRefusedOnlyWhereTheyAreMeantForUs(t *testing.T) {
-	for _, name := range []string{"MONGODB_DATABASE"} {
-		c := mustLoad(t, input{env: []string{name + "=x"}})
-		if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], name) {
-			t.Errorf("warnings = %q", c.Warnings)
+func TestAMongoDBIsAStoreAndItsSecretsAreNotShown(t *testing.T) {
+	const uri = "mongodb://user:s3cret@one.test:27017,two.test/chats?replicaSet=rs0&tlsCertificateKeyFilePassword=s3cret"
+	for source, in := range map[string]input{
+		"environment":              {env: []string{"PARLEY_STORE=" + uri}},
+		"environment, MONGODB_URI": {env: []string{"MONGODB_URI=" + uri, "MONGODB_DATABASE=other"}},
+		".env, MONGODB_URI":        {dotEnv: "MONGODB_URI=" + uri},
+	} {
+		c := mustLoad(t, in)
+		if string(c.Store) != uri || !c.Store.MongoDB() || c.StoreName() != "mongodb://one.test:27017,two.test/chats" {
+			t.Errorf("%s: %q, shown as %q", source, c.Store, c.StoreName())
 		}
-		if _, err := load(t, input{dotEnv: name + "=x"}); err == nil || !strings.Contains(err.Error(), name+" (.env)") {
-			t.Errorf("%s in .env: %v", name, err)
+		if got := effective(t, c, "PARLEY_STORE"); got.Value != c.StoreName() || got.Source != source {
+			t.Errorf("%s: %+v", source, got)
+		}
+		if database := string(c.MongoDatabase); (database == "other") != (source == "environment, MONGODB_URI") {
+			t.Errorf("%s: database %q", source, database)
 		}
 	}
-	mustLoad(t, input{env: []string{"MONGODB_URI=mongodb://h/", "PARLEY_STORE=sqlite:x.db"}})
+	c := mustLoad(t, input{env: []string{"MONGODB_URI=mongodb://h/", "PARLEY_STORE=sqlite:x.db"}})
+	if c.Store.MongoDB() || c.StoreName() != c.StorePath() {
+		t.Errorf("PARLEY_STORE does not come first: %q", c.Store)
+	}
+	if c := mustLoad(t, input{env: []string{"MONGODB_URI=mongodb+srv://h"}}); c.StoreName() != "mongodb+srv://h" {
+		t.Errorf("shown as %q", c.StoreName())
+	}
 }
 
 func TestABrokenDotEnvIsNamedByItsLineAndNotQuoted(t *testing.T) {

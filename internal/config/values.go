@@ -86,12 +86,24 @@ func (a Addr) Dialable() string {
 	return string(a)
 }
 
-// Store names a store: "sqlite:" and a file.
+// Store names a store: "sqlite:" and a file, or the URI of a MongoDB, which may hold a password.
 type Store string
 
-// UnmarshalText takes "sqlite:" and a path. A URL with an authority ("sqlite://host/...") and a database in memory are
+// MongoDB reports whether the store is a MongoDB.
+func (s Store) MongoDB() bool {
+	return strings.HasPrefix(string(s), "mongodb://") || strings.HasPrefix(string(s), "mongodb+srv://")
+}
+
+// UnmarshalText takes "sqlite:" and a path, or the URI of a MongoDB. A URL with an authority ("sqlite://host/...") and a database in memory are
 // refused: the one names no file, the other would lose everything.
 func (s *Store) UnmarshalText(text []byte) error {
+	if u := Store(text); u.MongoDB() {
+		if u.shown() == "" || strings.ContainsAny(string(text), "\x00\n\r ") {
+			return errValue
+		}
+		*s = u
+		return nil
+	}
 	path, found := strings.CutPrefix(string(text), "sqlite:")
 	authority := strings.HasPrefix(path, "//") && !strings.HasPrefix(path, "///")
 	if !found || path == "" || authority || strings.Contains(path, ":memory:") || strings.ContainsAny(path, "\x00?#") || strings.HasSuffix(path, "/") {
@@ -99,6 +111,35 @@ func (s *Store) UnmarshalText(text []byte) error {
 	}
 	*s = Store(text)
 	return nil
+}
+
+// Database is the name of a database.
+type Database string
+
+// UnmarshalText takes what every server and file system lets a database be called.
+func (d *Database) UnmarshalText(text []byte) error {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+	if len(text) > 63 || strings.Trim(string(text), letters) != "" {
+		return errValue
+	}
+	*d = Database(text)
+	return nil
+}
+
+// shown is the URI of a MongoDB without a user's name and password, and without options, which may hold secrets, too. It is empty where no host is named.
+func (s Store) shown() string {
+	scheme, rest, _ := strings.Cut(string(s), "://")
+	rest, _, _ = strings.Cut(rest, "?")
+	hosts, database, _ := strings.Cut(rest, "/")
+	// A slash in a password must be escaped, and an at sign, too.
+	hosts = hosts[strings.LastIndexByte(hosts, '@')+1:]
+	if hosts == "" {
+		return ""
+	}
+	if i := strings.LastIndexByte(database, '@'); i >= 0 {
+		return ""
+	}
+	return strings.TrimSuffix(scheme+"://"+hosts+"/"+database, "/")
 }
 
 // URL is the base URL of a model server.

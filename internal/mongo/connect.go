@@ -80,14 +80,21 @@ restart it, and say once
 
 // checkServer refuses what lacks transactions.
 func checkServer(ctx context.Context, client *driver.Client) error {
-	var hello struct {
-		SetName        string `bson:"setName"`
-		Msg            string `bson:"msg"`
-		MaxWireVersion int    `bson:"maxWireVersion"`
-	}
+	var hello helloDoc
 	if err := client.Database("admin").RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(&hello); err != nil {
 		return err
 	}
+	return hello.fit()
+}
+
+// helloDoc is what a server says of itself.
+type helloDoc struct {
+	SetName        string `bson:"setName"`
+	Msg            string `bson:"msg"`
+	MaxWireVersion int    `bson:"maxWireVersion"`
+}
+
+func (hello *helloDoc) fit() error {
 	switch {
 	case hello.MaxWireVersion < minWireVersion:
 		return errUnfit("the server is older than MongoDB 5.0, which Parley needs: upgrade it")

@@ -24,8 +24,9 @@ import (
 )
 
 var (
-	_ chat.Store = (*Store)(nil)
-	_ audit.Log  = (*Store)(nil)
+	_ chat.Store  = (*Store)(nil)
+	_ chat.Shared = (*Store)(nil)
+	_ audit.Log   = (*Store)(nil)
 )
 
 // leaseTerm is how long a process that gives no sign of life is waited for. Each measures it on its own clock, from when it has

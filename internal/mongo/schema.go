@@ -30,6 +30,7 @@ var indexes = map[string][]index{
 		{keys: []string{"o", "model", "act"}, where: "model"},
 		{keys: []string{"o", "meta", "act"}, where: "meta"},
 		{keys: []string{"o", "terms"}, where: "terms"},
+		{keys: []string{"k"}},
 	},
 	"items": {
 		{keys: []string{"k", "seq"}},
@@ -91,6 +92,9 @@ type metaDoc struct {
 	N     int64  `bson:"n,omitempty"`
 }
 
+var errOtherKey = errors.New("the database was made with another secret key: start with that key (PARLEY_SECRET_KEY, or the secret.key file " +
+	"of the servers that use it already), or with another database")
+
 // prepare makes what is missing in the database and refuses one that this program must not touch. Several processes may do so at one time.
 func (s *Store) prepare(ctx context.Context) error {
 	version, err := s.keep(ctx, metaDoc{ID: metaSchema, N: schemaVersion})
@@ -109,8 +113,7 @@ func (s *Store) prepare(ctx context.Context) error {
 			return err
 		}
 		if !bytes.Equal(had.Bytes, f) {
-			return errors.New("the database was made with another secret key: start with that key (PARLEY_SECRET_KEY, or the secret.key file " +
-				"of the servers that use it already), or with another database")
+			return errOtherKey
 		}
 	}
 	for name, list := range indexes {

@@ -15,6 +15,7 @@ import (
 // testStore is a store whose leases a test lets run out.
 type testStore struct {
 	*Store
+	t        *testing.T
 	database string
 	ahead    *atomic.Int64
 }
@@ -55,11 +56,13 @@ func openAt(t *testing.T, o Options) *testStore {
 			t.Error(err)
 		}
 	})
-	return &testStore{s, o.Database, ahead}
+	return &testStore{s, t, o.Database, ahead}
 }
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) storetest.Store { return openAt(t, Options{}) })
+	asked := &questions{seen: map[string]bool{}}
+	storetest.Run(t, func(t *testing.T) storetest.Store { return openAt(t, Options{monitor: asked.monitor()}) })
+	asked.haveIndexes(t)
 }
 
 func TestStoreReopened(t *testing.T) {

@@ -1,6 +1,7 @@
 package mongo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ func OpenLog(ctx context.Context, o Options) (*Log, error) {
 	err = s.meta().FindOne(ctx, byID(metaSchema)).Decode(&schema)
 	switch {
 	case missing(err):
-		err = fmt.Errorf("the database %q at %s is none of Parley's, or no server has been started on it yet", db.Name(), host(o.URI))
+		err = fmt.Errorf("%w: %q at %s", ErrNoDatabase, db.Name(), host(o.URI))
 	case err == nil && schema.N > schemaVersion:
 		err = fmt.Errorf("the database has schema %d, newer than this parley's %d", schema.N, schemaVersion)
 	}
@@ -34,6 +35,22 @@ func OpenLog(ctx context.Context, o Options) (*Log, error) {
 		return nil, errors.Join(explain(err, o.URI), disconnect(ctx, client))
 	}
 	return &Log{s}, nil
+}
+
+// ErrNoDatabase is wrapped by OpenLog's error where no server has ever been started on a database.
+var ErrNoDatabase = errors.New("the database is none of Parley's, or no server has been started on it yet")
+
+// CheckKey compares a secret key's fingerprint with the one that the database keeps.
+func (l *Log) CheckKey(ctx context.Context, fingerprint []byte) error {
+	var had metaDoc
+	err := l.store.meta().FindOne(ctx, byID(metaFingerprint)).Decode(&had)
+	if err == nil && !bytes.Equal(had.Bytes, fingerprint) {
+		return errOtherKey
+	}
+	if missing(err) {
+		return nil
+	}
+	return err
 }
 
 // Close disconnects.
