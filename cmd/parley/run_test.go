@@ -51,7 +51,7 @@ func TestWrongUsageExitsWith2AndSaysWhy(t *testing.T) {
 	}{
 		{"srve", []string{`no command "srve"`, `"serve"`, "parley --help"}},
 		{"keys", []string{`no command "keys"`}},
-		{"import x", []string{`no command "import"`}},
+		{"import x", []string{`no command "x"`, "parley import --help"}},
 		{"backup", []string{"name the one file"}},
 		{"backup x y", []string{"name the one file"}},
 		{"audit", []string{"verify"}},
@@ -73,7 +73,7 @@ func TestWrongUsageExitsWith2AndSaysWhy(t *testing.T) {
 		{"serve --addr nonsense", []string{"PARLEY_ADDR (flag)", "host:port"}},
 		{"config --max-body 1 --log-level loud", []string{"PARLEY_MAX_BODY (flag)", "PARLEY_LOG_LEVEL (flag)", "debug, info, warn, error"}},
 		{"healthcheck --addr nonsense", []string{"PARLEY_ADDR (flag)"}},
-		{"audit verify --store mongodb://h/", []string{"not supported yet"}},
+		{"audit verify --store mongodb://", []string{"sqlite:FILE", "mongodb://host"}},
 		{"serve --addr 0.0.0.0:0", []string{"0.0.0.0:0 can be reached", "PARLEY_API_KEY", "--insecure-no-auth"}},
 		{"--addr :0", []string{"PARLEY_API_KEY"}},
 	} {
