@@ -93,6 +93,7 @@ mongo-double: ## serve a stand-in for MongoDB, for tests, on 127.0.0.1:PORT unti
 test-mongodb: ## run the tests that need a MongoDB, on the server that PARLEY_TEST_MONGODB_URI names or on the stand-in
 	CGO_ENABLED=1 internal/mongo/double/with.sh $(GO) test -race -count=1 ./internal/mongo/... ./internal/legacy
 	internal/mongo/double/with.sh $(GO) test -count=1 ./cmd/parley -run MongoDB
+	internal/mongo/double/with.sh $(GO) test -count=1 ./internal/server
 
 KILLS ?= 1000
 SEED ?=

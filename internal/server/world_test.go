@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,11 +15,14 @@ import (
 	"time"
 
 	"github.com/parley-llm/parley/internal/anthropic"
+	"github.com/parley-llm/parley/internal/audit"
 	"github.com/parley-llm/parley/internal/breaker"
 	"github.com/parley-llm/parley/internal/catalog"
 	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/llm"
 	"github.com/parley-llm/parley/internal/llmtest"
+	"github.com/parley-llm/parley/internal/mongo"
+	"github.com/parley-llm/parley/internal/mongotest"
 	"github.com/parley-llm/parley/internal/openai"
 	"github.com/parley-llm/parley/internal/pii"
 	"github.com/parley-llm/parley/internal/server"
@@ -87,7 +91,7 @@ func (o *settings) read(t *testing.T, text string) {
 type world struct {
 	t        *testing.T
 	service  *chat.Service
-	store    *sqlite.Store
+	store    dataStore
 	upstream *llmtest.Upstream
 	// anthropic is nil unless there is such a provider.
 	anthropic *llmtest.Upstream
@@ -99,17 +103,37 @@ type world struct {
 	spec      func() spec
 }
 
+// dataStore is either store.
+type dataStore interface {
+	chat.Store
+	audit.Log
+	Close() error
+}
+
+// openStore opens a new SQLite file or, where the environment names a MongoDB, a new database there.
+func openStore(t *testing.T, now func() time.Time, newID func(string) string) dataStore {
+	t.Helper()
+	if uri := os.Getenv(mongotest.Env); uri != "" {
+		s, err := mongo.Open(t.Context(), mongo.Options{URI: uri, Database: mongotest.Database(t, uri), Now: now, NewID: newID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "parley.db"), Now: now, NewID: newID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func newWorld(t *testing.T, o settings) *world {
 	t.Helper()
 	now := time.Now
 	newID := chat.NewID(now)
 	w := &world{t: t, upstream: llmtest.NewUpstream(t), metrics: server.NewMetrics(), logs: &logs{}}
 	log := slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	var err error
-	w.store, err = sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "parley.db"), Now: now, NewID: newID})
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.store = openStore(t, now, newID)
 	t.Cleanup(func() { _ = w.store.Close() })
 	provider, err := openai.New(upstream.Config{BaseURL: w.upstream.URL + "/v1", Key: "sk-upstream-canary", FirstByteTimeout: 5 * time.Second, IdleTimeout: 5 * time.Second})
 	if err != nil {
