@@ -26,8 +26,9 @@ const (
 // eventLog writes a run's events down beside the run, in batches, of which one is under way at a time. Its fields are guarded by the
 // run's lock.
 type eventLog struct {
-	run   *Run
-	store func(Batched) error
+	run     *Run
+	writers *logWriters
+	store   func(Batched) error
 
 	pending []byte
 	// told is how many events were published, kept how many of them are in the store.
@@ -53,8 +54,8 @@ type Batched struct {
 	LastEvent int
 }
 
-func newEventLog(r *Run, store func(Batched) error) *eventLog {
-	l := &eventLog{run: r, store: store, reserved: reservedBlock}
+func newEventLog(r *Run, w *logWriters, store func(Batched) error) *eventLog {
+	l := &eventLog{run: r, writers: w, store: store, reserved: reservedBlock}
 	l.room.Store(reservedBlock)
 	return l
 }
@@ -92,7 +93,7 @@ func (l *eventLog) flush() {
 		b.LastEvent += max(reservedBlock, b.LastEvent/2)
 	}
 	l.pending, l.writing = nil, true
-	go l.write(b, told)
+	l.writers.do(func() { l.write(b, told) })
 }
 
 func (l *eventLog) write(b Batched, told int) {

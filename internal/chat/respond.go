@@ -167,7 +167,7 @@ func (s *Service) newTurnRun(ctx context.Context, t *turn, read bool, stop conte
 	}
 	if t.response.LastEvent != 0 {
 		ctx, owner, id := context.WithoutCancel(ctx), t.response.Owner, t.response.ID
-		run.log = newEventLog(run, func(b Batched) error { return s.Store.AppendEvents(ctx, owner, id, b) })
+		run.log = newEventLog(run, &s.logWriters, func(b Batched) error { return s.Store.AppendEvents(ctx, owner, id, b) })
 	}
 	return run
 }

@@ -70,6 +70,7 @@ type Service struct {
 	stopping    bool
 	idle        chan struct{} // closes when the last run has ended, once draining
 	budget      retryBudget
+	logWriters  logWriters
 	counted     counts
 	flights     map[flight]chan struct{}
 	queues      map[queue][]*place
