@@ -62,7 +62,9 @@ func openAt(t *testing.T, o Options) *testStore {
 func TestStore(t *testing.T) {
 	asked := &questions{seen: map[string]bool{}}
 	storetest.Run(t, func(t *testing.T) storetest.Store { return openAt(t, Options{monitor: asked.monitor()}) })
-	asked.haveIndexes(t)
+	if os.Getenv(mongotest.Env) != "" {
+		asked.haveIndexes(t)
+	}
 }
 
 func TestStoreReopened(t *testing.T) {
