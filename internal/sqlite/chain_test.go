@@ -48,12 +48,13 @@ func crash(t *testing.T, s *Store) string {
 }
 
 func TestStoreAfterACrash(t *testing.T) {
-	storetest.RunReopen(t, func(t *testing.T) storetest.Store { return openNew(t) }, func(t *testing.T, s storetest.Store) storetest.Store {
+	storetest.RunReopen(t, openForSuite, func(t *testing.T, s storetest.Store) storetest.Store {
 		old := s.(*Store)
-		// What a purge still writes would move under the copy.
+		// What is still written in the background would move under the copy.
 		old.stop()
 		<-old.purger.done
-		copied := openAt(t, crash(t, old))
+		<-old.sweeper.done
+		copied := openThen(t, crash(t, old), suiteTime)
 		<-copied.check.done
 		return copied
 	})

@@ -36,16 +36,15 @@ func openNew(t *testing.T) *Store {
 // The suite has a time of its own; by today's clock, what it keeps for a day would be gone.
 func suiteTime() time.Time { return storetest.Began }
 
-func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) storetest.Store {
-		return openThen(t, filepath.Join(t.TempDir(), "parley.db"), suiteTime)
-	})
+func openForSuite(t *testing.T) storetest.Store {
+	t.Helper()
+	return openThen(t, filepath.Join(t.TempDir(), "parley.db"), suiteTime)
 }
 
+func TestStore(t *testing.T) { storetest.Run(t, openForSuite) }
+
 func TestStoreReopened(t *testing.T) {
-	storetest.RunReopen(t, func(t *testing.T) storetest.Store {
-		return openThen(t, filepath.Join(t.TempDir(), "parley.db"), suiteTime)
-	}, func(t *testing.T, s storetest.Store) storetest.Store {
+	storetest.RunReopen(t, openForSuite, func(t *testing.T, s storetest.Store) storetest.Store {
 		old := s.(*Store)
 		if err := old.Close(); err != nil {
 			t.Fatal(err)
