@@ -91,7 +91,8 @@ mongo-double: ## serve a stand-in for MongoDB, for tests, on 127.0.0.1:PORT unti
 
 .PHONY: test-mongodb
 test-mongodb: ## run the tests that need a MongoDB, on the server that PARLEY_TEST_MONGODB_URI names or on the stand-in
-	CGO_ENABLED=1 internal/mongo/double/with.sh $(GO) test -race -count=1 ./internal/mongo/... ./internal/legacy
+	CGO_ENABLED=1 internal/mongo/double/with.sh $(GO) test -race -count=1 -coverpkg=./internal/mongo -coverprofile=$(COVERAGE) ./internal/mongo/... ./internal/legacy
+	@awk -v mongodb=1 -f .ci/coverage.awk $(COVERAGE)
 	internal/mongo/double/with.sh $(GO) test -count=1 ./cmd/parley -run MongoDB
 	internal/mongo/double/with.sh $(GO) test -count=1 ./internal/server
 
