@@ -55,9 +55,10 @@ func (s *Service) end(ctx context.Context, run *Run, t *turn, r *reply, res *res
 	if err := s.store(context.WithoutCancel(ctx), e, endPatience); err != nil {
 		f = fault.Wrap(err, fault.Unavailable, CodeStoreUnavailable, "The answer could not be stored.")
 		s.Log.Error("a response could not be ended; trying on", "response_id", final.ID, "error", err)
-		e.Response.Status = Failed
+		// What the next start would make of it, should this never be stored: readers are told nothing that is not so then.
+		e.Response.Status = Interrupted
 		e.Response.Error = responseError(f)
-		e.Outcome.Status, e.Outcome.ErrorCode = string(Failed), f.Code
+		e.Outcome.Status, e.Outcome.ErrorCode = string(Interrupted), f.Code
 		s.finish(run, e.Response, f, last)
 		// The conversation stays locked and its outcome owed until the store is back; a restart would settle it too.
 		if err := s.store(context.WithoutCancel(ctx), e, s.UpstreamTimeout); err != nil {

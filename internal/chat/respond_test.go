@@ -292,12 +292,12 @@ func TestAClientIsToldWhenTheEndCannotBeStoredAndTheLockIsReleasedLater(t *testi
 		conv := w.conversation(chat.Conversation{})
 		w.store.inject(true, "End", slices.Repeat([]error{errDisk}, 20)...)
 		r, err := w.ask(conv, "hi")
-		if code(err) != chat.CodeStoreUnavailable || r.Status != chat.Failed {
+		if code(err) != chat.CodeStoreUnavailable || r.Status != chat.Interrupted {
 			t.Fatalf("got %+v, %v", r, err)
 		}
 		w.Drain(t.Context())
 		stored, err := w.Response(t.Context(), caller.Owner, r.ID)
-		if err != nil || stored.Status != chat.Failed || stored.Error.Code != chat.CodeStoreUnavailable {
+		if err != nil || stored.Status != chat.Interrupted || stored.Error.Code != chat.CodeStoreUnavailable {
 			t.Errorf("stored %+v, %v", stored, err)
 		}
 		w.verify()
