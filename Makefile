@@ -91,8 +91,8 @@ mongo-double: ## serve a stand-in for MongoDB, for tests, on 127.0.0.1:PORT unti
 
 .PHONY: test-mongodb
 test-mongodb: ## run the tests that need a MongoDB, on the server that PARLEY_TEST_MONGODB_URI names or on the stand-in
-	CGO_ENABLED=1 internal/mongo/double/with.sh $(GO) test -race -count=1 -coverpkg=./internal/mongo -coverprofile=$(COVERAGE) ./internal/mongo/... ./internal/legacy
-	@awk -v mongodb=1 -f .ci/coverage.awk $(COVERAGE)
+	CGO_ENABLED=1 internal/mongo/double/with.sh $(GO) test -race -count=1 -coverpkg=./internal/mongo -coverprofile=$(COVERAGE:.out=-mongodb.out) ./internal/mongo/... ./internal/legacy
+	@awk -v mongodb=1 -f .ci/coverage.awk $(COVERAGE:.out=-mongodb.out)
 	internal/mongo/double/with.sh $(GO) test -count=1 ./cmd/parley -run MongoDB
 	internal/mongo/double/with.sh $(GO) test -count=1 ./internal/server
 
@@ -145,4 +145,4 @@ schemathesis: ## hold the server against its OpenAPI file for DURATION seconds; 
 
 .PHONY: clean
 clean: ## remove what was built, never data
-	rm -rf bin man $(COVERAGE)
+	rm -rf bin man $(COVERAGE) $(COVERAGE:.out=-mongodb.out)

@@ -35,7 +35,7 @@ func keysLeft(t *testing.T, s *Store) int64 {
 }
 
 func TestKeysThatHaveRunOutAreRemoved(t *testing.T) {
-	start := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	start := time.Now().Truncate(time.Second)
 	var now atomic.Int64
 	now.Store(start.UnixMilli())
 	s, err := Open(t.Context(), Options{Path: filepath.Join(t.TempDir(), "parley.db"), Now: func() time.Time { return time.UnixMilli(now.Load()) }})
@@ -63,7 +63,7 @@ func TestKeysThatHaveRunOutAreRemoved(t *testing.T) {
 // TestAKeyThatIsTakenAgainGetsANewNumber: rows are removed in the order of their numbers, which must be that of their age.
 func TestAKeyThatIsTakenAgainGetsANewNumber(t *testing.T) {
 	s := openNew(t)
-	start := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	start := time.Now().Truncate(time.Second)
 	claimKeys(t, s, 0, 3, start)
 	c := chat.Conversation{ID: "conv_again", CreatedAt: start, UpdatedAt: start}
 	again := chat.Claim{Route: "POST /api/conversations", Key: "key-0", ResourceID: c.ID, CreatedAt: start.Add(chat.ClaimLife)}
