@@ -15,10 +15,10 @@ ARG TARGETARCH
 ARG VERSION
 WORKDIR /src
 COPY go.mod go.sum ./
-RUN --mount=type=cache,target=/go/pkg/mod go mod download
+RUN --mount=type=cache,target=/cache GOMODCACHE=/cache/modules go mod download
 COPY . .
-RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    GOOS=$TARGETOS GOARCH=$TARGETARCH make build VERSION="$VERSION" && \
+RUN --mount=type=cache,target=/cache \
+    GOMODCACHE=/cache/modules GOCACHE=/cache/build GOOS=$TARGETOS GOARCH=$TARGETARCH make build VERSION="$VERSION" && \
     mkdir -m 700 /empty
 
 FROM ${RUN_IMAGE}

@@ -32,7 +32,7 @@ func (s *Service) DeleteConversation(ctx context.Context, caller Caller, id stri
 			version++
 		}
 		if version != 0 && c.Version != version {
-			return versionMismatch()
+			return VersionMismatch()
 		}
 		if run := s.run(c.ActiveResponse); run != nil {
 			cancelled = c.ActiveResponse

@@ -70,7 +70,7 @@ func (s *Service) takeOff(ctx context.Context, f flight) error {
 		select {
 		case <-busy:
 		case <-ctx.Done():
-			return givenUp(ctx)
+			return GivenUp(ctx)
 		}
 	}
 }
@@ -108,7 +108,7 @@ func (s *Service) rejoin(ctx context.Context, caller Caller, id string) (*Run, e
 		case <-patience.Done():
 			caller.Idempotency.Replayed = false
 			if ctx.Err() != nil {
-				return nil, givenUp(ctx)
+				return nil, GivenUp(ctx)
 			}
 			return nil, inProgress()
 		}
@@ -164,8 +164,4 @@ func (i *Idempotency) WaitAgain(ctx context.Context, run *Run) (Response, error)
 		return r, inProgress()
 	}
 	return r, err
-}
-
-func givenUp(ctx context.Context) error {
-	return fault.Wrap(context.Cause(ctx), fault.Canceled, "canceled", "The request was given up before it was carried out.")
 }

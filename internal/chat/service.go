@@ -293,10 +293,6 @@ func (s *Service) run(id string) *Run {
 	return s.runs[id]
 }
 
-func versionMismatch() error {
-	return fault.New(fault.Precondition, CodeVersionMismatch, "The version in If-Match is no longer the current one. Read it again and decide anew.")
-}
-
 func auditUnavailable(err error) error {
 	return fault.Wrap(err, fault.Unavailable, "audit_unavailable", "The audit log cannot be written, so nothing was done.")
 }

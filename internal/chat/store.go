@@ -44,6 +44,34 @@ type Page struct {
 	MaxBytes int
 }
 
+// Reversed reports whether the page is read against its list's order: it ends at an element and begins wherever that leads.
+func (p *Page) Reversed() bool { return p.Before != "" && p.After == "" }
+
+// Down reports whether the page is read downwards.
+func (p *Page) Down() bool { return p.Desc != p.Reversed() }
+
+// Bounds narrows lo and hi, between which a list lies, to where a page of it may lie, both exclusive. lookup finds the place of an id or fails
+// with invalid_cursor.
+func Bounds[K any](p *Page, lo, hi K, lookup func(id string) (K, error)) (from, to K, err error) {
+	// In a list that runs down, what is behind an element is below it.
+	behind, ahead := &lo, &hi
+	if p.Desc {
+		behind, ahead = ahead, behind
+	}
+	for _, cursor := range []struct {
+		id    string
+		bound *K
+	}{{p.After, behind}, {p.Before, ahead}} {
+		if cursor.id == "" {
+			continue
+		}
+		if *cursor.bound, err = lookup(cursor.id); err != nil {
+			return lo, hi, err
+		}
+	}
+	return lo, hi, nil
+}
+
 // List is one page and whether the list goes on in the direction of paging.
 type List[T any] struct {
 	Data    []T

@@ -63,7 +63,7 @@ func (w *waiter) until(what <-chan struct{}) error {
 		return draining()
 	case <-w.patience.Done():
 		if w.ctx.Err() != nil {
-			return givenUp(w.ctx)
+			return GivenUp(w.ctx)
 		}
 		return Locked()
 	}

@@ -18,7 +18,7 @@ func (s *Store) Append(ctx context.Context, recs ...audit.Record) error {
 // Record implements audit.Log. What this process has written is sealed first; of another process's last moments a record may come without a place.
 func (s *Store) Record(ctx context.Context, owner, id string) (audit.Record, error) {
 	if ctx.Err() != nil {
-		return audit.Record{}, canceled(ctx)
+		return audit.Record{}, chat.GivenUp(ctx)
 	}
 	s.sealer.flush(ctx)
 	d, err := s.recordDoc(ctx, owner, id)
@@ -32,7 +32,7 @@ func (s *Store) recordDoc(ctx context.Context, owner, id string) (*recordDoc, er
 	var d recordDoc
 	err := s.audit().FindOne(ctx, byID(id)).Decode(&d)
 	if missing(err) || err == nil && d.Owner != owner {
-		return nil, recordNotFound()
+		return nil, chat.RecordNotFound()
 	}
 	if err != nil {
 		return nil, err

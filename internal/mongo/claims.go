@@ -56,7 +56,7 @@ func (s *Store) claimed(ctx context.Context, owner string, c *chat.Claim, err er
 // Claim implements chat.Store.
 func (s *Store) Claim(ctx context.Context, owner, route, key string) (chat.Claim, bool, error) {
 	if ctx.Err() != nil {
-		return chat.Claim{}, false, canceled(ctx)
+		return chat.Claim{}, false, chat.GivenUp(ctx)
 	}
 	var d claimDoc
 	err := s.claims().FindOne(ctx, byID(claimKey(owner, route, key))).Decode(&d)

@@ -214,7 +214,7 @@ func (s *Store) conversationDoc(ctx context.Context, owner, id string) (*convers
 	var d conversationDoc
 	err := s.conversations().FindOne(ctx, byID(key(owner, id))).Decode(&d)
 	if missing(err) {
-		return nil, conversationNotFound()
+		return nil, chat.ConversationNotFound()
 	}
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ func (s *Store) isThere(ctx context.Context, d *conversationDoc) (bool, error) {
 // Conversation implements chat.Store.
 func (s *Store) Conversation(ctx context.Context, owner, id string) (chat.Conversation, error) {
 	if ctx.Err() != nil {
-		return chat.Conversation{}, canceled(ctx)
+		return chat.Conversation{}, chat.GivenUp(ctx)
 	}
 	d, err := s.conversationDoc(ctx, owner, id)
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *Store) UpdateConversation(ctx context.Context, owner, id string, versio
 			return err
 		}
 		if version != 0 && d.Rev != version {
-			return versionMismatch()
+			return chat.VersionMismatch()
 		}
 		before, err := d.conversation()
 		if err != nil {
@@ -116,7 +116,7 @@ func (s *Store) DeleteConversation(ctx context.Context, owner, id string, versio
 			return err
 		}
 		if version != 0 && d.Rev != version {
-			return versionMismatch()
+			return chat.VersionMismatch()
 		}
 		if d.Active != nil && (d.Active.ID != orphan || !s.abandoned(ctx, owner, orphan)) {
 			return chat.Locked()

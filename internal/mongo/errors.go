@@ -28,7 +28,7 @@ func (s *Store) failed(ctx context.Context, err error) error {
 		return err
 	}
 	if ctx.Err() != nil {
-		return canceled(ctx)
+		return chat.GivenUp(ctx)
 	}
 	if driver.IsDuplicateKeyError(err) {
 		return fault.Wrap(err, fault.Conflict, chat.CodeDuplicateID, "Something with this id exists already.")
@@ -40,39 +40,7 @@ func unavailable(err error) error {
 	return fault.Wrap(err, fault.Unavailable, chat.CodeStoreUnavailable, "The database is not available.")
 }
 
-func canceled(ctx context.Context) error {
-	return fault.Wrap(context.Cause(ctx), fault.Canceled, "canceled", "The request was given up before it was carried out.")
-}
-
 func missing(err error) bool { return errors.Is(err, driver.ErrNoDocuments) }
-
-func conversationNotFound() error {
-	return fault.New(fault.NotFound, chat.CodeConversationNotFound, "There is no such conversation.")
-}
-
-func messageNotFound() error {
-	return fault.New(fault.NotFound, chat.CodeMessageNotFound, "There is no such message.")
-}
-
-func responseNotFound() error {
-	return fault.New(fault.NotFound, chat.CodeResponseNotFound, "There is no such response.")
-}
-
-func recordNotFound() error {
-	return fault.New(fault.NotFound, chat.CodeRecordNotFound, "There is no such audit record.")
-}
-
-func responseEnded() error {
-	return fault.New(fault.Conflict, chat.CodeResponseEnded, "The response has ended already.")
-}
-
-func versionMismatch() error {
-	return fault.New(fault.Precondition, chat.CodeVersionMismatch, "The version in If-Match is no longer the current one. Read it again and decide anew.")
-}
-
-func invalidCursor() error {
-	return fault.New(fault.Invalid, chat.CodeInvalidCursor, "The cursor is not an id of this list.")
-}
 
 func overloaded() error {
 	return fault.New(fault.Unavailable, chat.CodeOverloaded, "Too many searches are running. Try again in a moment.")
@@ -81,7 +49,7 @@ func overloaded() error {
 // cursorError says of an id that is none of a list's that it is no cursor, unless the database itself failed.
 func cursorError(err error) error {
 	if _, ok := errors.AsType[*fault.Error](err); ok || err == nil {
-		return invalidCursor()
+		return chat.InvalidCursor()
 	}
 	return err
 }

@@ -47,7 +47,7 @@ const (
 // AppendEvents implements chat.Store. Mostly it is one write. The response is written only where its numbers are used up, ahead of the batch.
 func (s *Store) AppendEvents(ctx context.Context, owner, id string, b chat.Batched) error {
 	if ctx.Err() != nil {
-		return canceled(ctx)
+		return chat.GivenUp(ctx)
 	}
 	r, err := s.run(ctx, owner, id)
 	if err != nil {
@@ -70,7 +70,7 @@ func (s *Store) AppendEvents(ctx context.Context, owner, id string, b chat.Batch
 	_, err = s.events().UpdateOne(ctx, before(r.id, b.Number, stamp), put(b.Number, b.Steps, stamp), options.UpdateOne().SetUpsert(true))
 	if driver.IsDuplicateKeyError(err) {
 		// Whoever took the response over has sealed its log.
-		return responseEnded()
+		return chat.ResponseEndedAlready()
 	}
 	return s.failed(ctx, err)
 }
@@ -115,7 +115,7 @@ func (s *Store) sealLog(ctx context.Context, response string) error {
 // EventLog implements chat.Store.
 func (s *Store) EventLog(ctx context.Context, owner, id string, from int) (batches [][]byte, err error) {
 	if ctx.Err() != nil {
-		return nil, canceled(ctx)
+		return nil, chat.GivenUp(ctx)
 	}
 	size := 0
 	o := options.Find().SetSort(bson.D{elem("n", 1)}).SetBatchSize(logBatch)

@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/parley-llm/parley/internal/audit"
+	"github.com/parley-llm/parley/internal/chat"
 )
 
 const (
@@ -60,7 +61,7 @@ func (s *Store) export(ctx context.Context, owner string, from, to time.Time, yi
 	for _, sp := range spans {
 		for sp.from < sp.to {
 			if ctx.Err() != nil {
-				return canceled(ctx)
+				return chat.GivenUp(ctx)
 			}
 			page, err := s.exportPage(ctx, owner, &sp)
 			if err != nil {

@@ -45,7 +45,7 @@ func (s *Store) Conversations(ctx context.Context, owner string, q chat.Query) (
 		defer func() { <-s.searches }()
 	case <-limited.Done():
 		if ctx.Err() != nil {
-			return page, canceled(ctx)
+			return page, chat.GivenUp(ctx)
 		}
 		return page, overloaded()
 	}
@@ -62,7 +62,7 @@ func (s *Store) Conversations(ctx context.Context, owner string, q chat.Query) (
 	case err == nil:
 		return page, nil
 	case ctx.Err() != nil:
-		err = canceled(ctx)
+		err = chat.GivenUp(ctx)
 	case limited.Err() != nil:
 		err = fault.Wrap(err, fault.Invalid, chat.CodeSearchTooBroad,
 			"The search took too long. Search for longer or rarer words, or for fewer, or set a filter that few conversations meet.")
@@ -121,7 +121,7 @@ func (s *Store) conversationWindow(ctx context.Context, owner string, p chat.Pag
 		case placed:
 			return activity(p.AfterActivity, ""), nil
 		case err != nil:
-			return nil, invalidCursor()
+			return nil, chat.InvalidCursor()
 		}
 		return d.Act, nil
 	})

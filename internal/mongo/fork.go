@@ -29,7 +29,7 @@ func (s *Store) ForkConversation(ctx context.Context, owner string, claim *chat.
 	case s.forks <- struct{}{}:
 		defer func() { <-s.forks }()
 	case <-ctx.Done():
-		return canceled(ctx)
+		return chat.GivenUp(ctx)
 	}
 	if claim != nil {
 		// Ahead of all else, for this may take long.

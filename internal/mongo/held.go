@@ -105,7 +105,7 @@ func (s *Store) run(ctx context.Context, owner, id string) (*run, error) {
 		return nil, err
 	}
 	if d.Beat == nil || d.Holder != s.holder {
-		return nil, responseEnded()
+		return nil, chat.ResponseEndedAlready()
 	}
 	r := newRun(d, key(owner, d.Conversation), "")
 	c, err := s.conversationDoc(ctx, owner, d.Conversation)

@@ -54,7 +54,7 @@ func (s *Store) itemDoc(ctx context.Context, k, id string) (*itemDoc, error) {
 	var d itemDoc
 	err := s.items().FindOne(ctx, append(byID(itemKey(k, id)), elem("k", k), visible)).Decode(&d)
 	if missing(err) {
-		return nil, messageNotFound()
+		return nil, chat.MessageNotFound()
 	}
 	if err != nil {
 		return nil, err
@@ -108,7 +108,7 @@ func (s *Store) itemSeq(ctx context.Context, k, id string) (any, error) {
 	}
 	err := s.items().FindOne(ctx, append(byID(itemKey(k, id)), elem("k", k)), options.FindOne().SetProjection(bson.D{{Key: "seq", Value: 1}})).Decode(&d)
 	if missing(err) {
-		return nil, invalidCursor()
+		return nil, chat.InvalidCursor()
 	}
 	return d.Seq, err
 }
@@ -128,7 +128,7 @@ func (s *Store) UpdateItem(ctx context.Context, owner, conversationID, id string
 		case c.Active != nil:
 			return chat.Locked()
 		case version != 0 && d.Version != version:
-			return versionMismatch()
+			return chat.VersionMismatch()
 		}
 		it := d.item(conversationID)
 		changed := it
@@ -180,7 +180,7 @@ func (s *Store) DeleteItem(ctx context.Context, owner, conversationID, id string
 			return err
 		}
 		if version != 0 && d.Version != version {
-			return versionMismatch()
+			return chat.VersionMismatch()
 		}
 		if _, err := s.items().DeleteOne(ctx, append(byID(d.ID), elem("k", d.K))); err != nil {
 			return err

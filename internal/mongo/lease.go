@@ -16,7 +16,7 @@ import (
 // it not be dead, has all its further writes refused; and the event log is sealed, so that what is read of it from now on is all there is.
 func (s *Store) Orphans(ctx context.Context) ([]chat.Response, error) {
 	if ctx.Err() != nil {
-		return nil, canceled(ctx)
+		return nil, chat.GivenUp(ctx)
 	}
 	orphans, err := s.orphans(ctx)
 	if err != nil {

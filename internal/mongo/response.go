@@ -125,7 +125,7 @@ func (s *Store) responseDoc(ctx context.Context, owner, id string) (*responseDoc
 	var d responseDoc
 	err := s.responses().FindOne(ctx, byID(key(owner, id))).Decode(&d)
 	if missing(err) {
-		return nil, responseNotFound()
+		return nil, chat.ResponseNotFound()
 	}
 	if err != nil {
 		return nil, err
@@ -145,7 +145,7 @@ func (s *Store) Response(ctx context.Context, owner, id string) (r chat.Response
 			return err
 		}
 		if !there || d.Kind == kindUnstored {
-			return responseNotFound()
+			return chat.ResponseNotFound()
 		}
 		r, _, err = s.load(ctx, d)
 		return err

@@ -109,9 +109,9 @@ func (s *Store) refused(ctx context.Context, id string) error {
 	}
 	s.held.drop(id)
 	if there {
-		return responseEnded()
+		return chat.ResponseEndedAlready()
 	}
-	return responseNotFound()
+	return chat.ResponseNotFound()
 }
 
 // NextAttempt implements chat.Store.

@@ -26,7 +26,7 @@ func (s *Store) change(ctx context.Context, recs []audit.Record, landed func(ctx
 // claiming is change for one that may come with an idempotency key, which is the first thing that it writes.
 func (s *Store) claiming(ctx context.Context, owner string, claim *chat.Claim, recs []audit.Record, landed func(ctx context.Context) (bool, error), body func(ctx context.Context) error) error {
 	if ctx.Err() != nil {
-		return canceled(ctx)
+		return chat.GivenUp(ctx)
 	}
 	docs, err := s.encodeRecords(recs)
 	if err != nil {
@@ -96,7 +96,7 @@ func (s *Store) transact(ctx context.Context, body func(ctx context.Context) err
 // snapshot lends a context with which all that is read is of one moment.
 func (s *Store) snapshot(ctx context.Context, read func(ctx context.Context) error) error {
 	if ctx.Err() != nil {
-		return canceled(ctx)
+		return chat.GivenUp(ctx)
 	}
 	session, err := s.client.StartSession(options.Session().SetSnapshot(true))
 	if err != nil {

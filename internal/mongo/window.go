@@ -23,26 +23,10 @@ type window struct {
 
 // newWindow turns a page into a scan. lookup finds the place of an id or fails with invalid_cursor.
 func newWindow(field string, p chat.Page, lookup func(id string) (any, error)) (window, error) {
-	w := window{field: field, reverse: p.Before != "" && p.After == "", limit: max(p.Limit, 1), maxBytes: p.MaxBytes}
-	w.down = p.Desc != w.reverse
-	// In a list that runs down, what is behind an element is below it.
-	behind, ahead := &w.lo, &w.hi
-	if p.Desc {
-		behind, ahead = ahead, behind
-	}
-	for _, cursor := range []struct {
-		id    string
-		bound *any
-	}{{p.After, behind}, {p.Before, ahead}} {
-		if cursor.id == "" {
-			continue
-		}
-		var err error
-		if *cursor.bound, err = lookup(cursor.id); err != nil {
-			return window{}, err
-		}
-	}
-	return w, nil
+	w := window{field: field, down: p.Down(), reverse: p.Reversed(), limit: max(p.Limit, 1), maxBytes: p.MaxBytes}
+	var err error
+	w.lo, w.hi, err = chat.Bounds(&p, nil, nil, lookup)
+	return w, err
 }
 
 // filter adds the window's bounds to a filter.

@@ -116,21 +116,6 @@ func (w *world) turnIsWhole(path, id, ends string) {
 // ask sends a request and returns what is answered.
 func (w *world) ask(method, path, body string) (int, string) {
 	w.t.Helper()
-	req, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, strings.NewReader(body))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := w.client.Do(req)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	answer, err := io.ReadAll(resp.Body)
-	_ = resp.Body.Close()
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	resp, answer := w.exchange(method, path, body)
 	return resp.StatusCode, string(answer)
 }

@@ -35,8 +35,8 @@ data: [DONE]
 
 `
 
-// call sends a request and decodes the answer into out, if there is one.
-func (w *world) call(method, path, body string, out any) *http.Response {
+// exchange sends a request and returns the answer with its body.
+func (w *world) exchange(method, path, body string) (*http.Response, []byte) {
 	w.t.Helper()
 	req, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, strings.NewReader(body))
 	if err != nil {
@@ -54,7 +54,14 @@ func (w *world) call(method, path, body string, out any) *http.Response {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	conforms(w.t, w.spec(), method, req.URL.Path, resp, data)
+	return resp, data
+}
+
+// call is exchange that decodes the answer into out, if there is one.
+func (w *world) call(method, path, body string, out any) *http.Response {
+	w.t.Helper()
+	resp, data := w.exchange(method, path, body)
+	conforms(w.t, w.spec(), method, resp.Request.URL.Path, resp, data)
 	if out != nil {
 		if err := json.Unmarshal(data, out); err != nil {
 			w.t.Fatalf("%s %s: %d %v", method, path, resp.StatusCode, err)

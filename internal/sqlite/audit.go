@@ -155,7 +155,7 @@ func (s *Store) Record(ctx context.Context, owner, id string) (audit.Record, err
 			return err
 		}
 		if !found {
-			return recordNotFound()
+			return chat.RecordNotFound()
 		}
 		defer q.reset()
 		a := &arena{}
@@ -215,7 +215,7 @@ func recordWindow(c *conn, owner string, q *audit.Query) (window, error) {
 			return key{}, err
 		}
 		if !found {
-			return key{}, invalidCursor()
+			return key{}, chat.InvalidCursor()
 		}
 		defer s.reset()
 		return key{time: s.getInt(), num: s.getInt()}, nil

@@ -97,7 +97,7 @@ func (c *conn) all(ctx context.Context, row *conversationRow, end int64, a *aren
 			return items, err
 		}
 		if len(items)%checkEvery == checkEvery-1 && ctx.Err() != nil {
-			return nil, canceled(ctx)
+			return nil, chat.GivenUp(ctx)
 		}
 		items = append(items, chat.Item{})
 		scanSent(q, a, row.ID, &items[len(items)-1])
@@ -115,7 +115,7 @@ func (c *conn) newest(ctx context.Context, row *conversationRow, end int64, n in
 			return false, err
 		}
 		if read++; read%checkEvery == 0 && ctx.Err() != nil {
-			return false, canceled(ctx)
+			return false, chat.GivenUp(ctx)
 		}
 		scanSent(q, a, row.ID, it)
 		return true, nil

@@ -83,7 +83,7 @@ func (c *conn) conversation(owner, id string, a *arena) (*conversationRow, error
 		return nil, err
 	}
 	if !found {
-		return nil, conversationNotFound()
+		return nil, chat.ConversationNotFound()
 	}
 	defer s.reset()
 	row := &conversationRow{}
@@ -230,7 +230,7 @@ func conversationWindow(c *conn, owner string, p chat.Page) (window, error) {
 				k.num = math.MaxInt64
 			}
 		case !found:
-			return key{}, invalidCursor()
+			return key{}, chat.InvalidCursor()
 		}
 		return k, nil
 	})
@@ -250,7 +250,7 @@ func (s *Store) UpdateConversation(ctx context.Context, owner, id string, versio
 			return chat.Conversation{}, err
 		}
 		if version != 0 && row.Version != version {
-			return chat.Conversation{}, versionMismatch()
+			return chat.Conversation{}, chat.VersionMismatch()
 		}
 		changed := row.Conversation
 		if err := change(&changed); err != nil {
@@ -319,7 +319,7 @@ func (c *conn) state(owner, id string) (state, error) {
 		return state{}, err
 	}
 	if !found {
-		return state{}, conversationNotFound()
+		return state{}, chat.ConversationNotFound()
 	}
 	defer s.reset()
 	return state{num: s.getInt(), version: s.getInt(), contextVersion: s.getInt(), nextSeq: s.getInt(), active: s.getText(&arena{})}, nil
@@ -349,7 +349,7 @@ func (s *Store) DeleteConversation(ctx context.Context, owner, id string, versio
 			return err
 		}
 		if version != 0 && c.version != version {
-			return versionMismatch()
+			return chat.VersionMismatch()
 		}
 		if c.active != "" && c.active != orphan {
 			return chat.Locked()

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -81,38 +80,6 @@ func operationError(err error) error {
 		return fault.Wrap(err, fault.Conflict, chat.CodeDuplicateID, "Something with this id exists already.")
 	}
 	return unavailable(err)
-}
-
-func canceled(ctx context.Context) error {
-	return fault.Wrap(context.Cause(ctx), fault.Canceled, "canceled", "The request was given up before it was carried out.")
-}
-
-func conversationNotFound() error {
-	return fault.New(fault.NotFound, chat.CodeConversationNotFound, "There is no such conversation.")
-}
-
-func messageNotFound() error {
-	return fault.New(fault.NotFound, chat.CodeMessageNotFound, "There is no such message.")
-}
-
-func responseNotFound() error {
-	return fault.New(fault.NotFound, chat.CodeResponseNotFound, "There is no such response.")
-}
-
-func recordNotFound() error {
-	return fault.New(fault.NotFound, chat.CodeRecordNotFound, "There is no such audit record.")
-}
-
-func responseEnded() error {
-	return fault.New(fault.Conflict, chat.CodeResponseEnded, "The response has ended already.")
-}
-
-func versionMismatch() error {
-	return fault.New(fault.Precondition, chat.CodeVersionMismatch, "The version in If-Match is no longer the current one. Read it again and decide anew.")
-}
-
-func invalidCursor() error {
-	return fault.New(fault.Invalid, chat.CodeInvalidCursor, "The cursor is not an id of this list.")
 }
 
 func conversationFull() error {

@@ -45,12 +45,12 @@ func (s *Store) AppendEvents(ctx context.Context, owner, id string, b chat.Batch
 			return err
 		}
 		if !found {
-			return responseNotFound()
+			return chat.ResponseNotFound()
 		}
 		num, status, last := q.getInt(), chat.Status(q.getText(&arena{})), q.getInt()
 		q.reset()
 		if status.Terminal() {
-			return responseEnded()
+			return chat.ResponseEndedAlready()
 		}
 		if int64(b.LastEvent) != last || status == chat.Queued {
 			if err := t.write(t.prepare(setLastEvent).int(int64(b.LastEvent)).int(num)); err != nil {

@@ -55,7 +55,7 @@ func (s *Store) find(ctx context.Context, owner string, q *chat.Query) (list cha
 		defer func() { <-s.searches }()
 	case <-limited.Done():
 		if ctx.Err() != nil {
-			return list, canceled(ctx)
+			return list, chat.GivenUp(ctx)
 		}
 		return list, fault.New(fault.Unavailable, chat.CodeOverloaded, "Too many searches are running. Try again in a moment.")
 	}
@@ -76,7 +76,7 @@ func (s *Store) find(ctx context.Context, owner string, q *chat.Query) (list cha
 	case err == nil || ctx.Err() == nil && limited.Err() == nil:
 		return list, err
 	case ctx.Err() != nil:
-		return chat.List[chat.Hit]{}, canceled(ctx)
+		return chat.List[chat.Hit]{}, chat.GivenUp(ctx)
 	case sqlite.ErrCode(err) == sqlite.ResultInterrupt || errors.Is(err, context.DeadlineExceeded):
 		return chat.List[chat.Hit]{}, fault.Wrap(err, fault.Invalid, chat.CodeSearchTooBroad,
 			"The search took too long. Search for longer or rarer words, or for fewer, or set a filter that few conversations meet.")

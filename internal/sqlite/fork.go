@@ -51,7 +51,7 @@ func (f *forks) enter(ctx context.Context) error {
 	case <-f.closed:
 		return unavailable(errClosed)
 	case <-ctx.Done():
-		return canceled(ctx)
+		return chat.GivenUp(ctx)
 	}
 }
 
@@ -155,7 +155,7 @@ func (c *conn) forkEnd(source *conversationRow, after string) (int64, error) {
 		return 0, err
 	}
 	if !found {
-		return 0, messageNotFound()
+		return 0, chat.MessageNotFound()
 	}
 	defer q.reset()
 	at := q.getInt()

@@ -187,7 +187,7 @@ func (s *Store) item(ctx context.Context, owner, conversationID, id string) (it 
 				return err
 			}
 			if !found {
-				return messageNotFound()
+				return chat.MessageNotFound()
 			}
 			defer q.reset()
 			_, err = scanItem(q, &arena{}, conversationID, &it)
@@ -231,7 +231,7 @@ func itemWindow(c *conn, num int64, p chat.Page) (window, error) {
 			return key{}, err
 		}
 		if !found {
-			return key{}, invalidCursor()
+			return key{}, chat.InvalidCursor()
 		}
 		defer q.reset()
 		return key{num: q.getInt()}, nil
@@ -250,7 +250,7 @@ func (s *Store) UpdateItem(ctx context.Context, owner, conversationID, id string
 		case st.active != "":
 			return chat.Item{}, chat.Locked()
 		case version != 0 && it.Version != version:
-			return chat.Item{}, versionMismatch()
+			return chat.Item{}, chat.VersionMismatch()
 		}
 		changed := it
 		if err := change(&changed); err != nil {
@@ -316,7 +316,7 @@ func (s *Store) DeleteItem(ctx context.Context, owner, conversationID, id string
 			return err
 		}
 		if version != 0 && current != version {
-			return versionMismatch()
+			return chat.VersionMismatch()
 		}
 		if err := t.write(t.prepare(deleteLogOf).text(owner).int(at)); err != nil {
 			return err
@@ -342,7 +342,7 @@ func (t *tx) itemPos(num int64, id string) (at, version int64, err error) {
 		return 0, 0, err
 	}
 	if !found {
-		return 0, 0, messageNotFound()
+		return 0, 0, chat.MessageNotFound()
 	}
 	defer q.reset()
 	return q.getInt(), q.getInt(), nil

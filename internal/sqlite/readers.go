@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"zombiezen.com/go/sqlite"
+
+	"github.com/parley-llm/parley/internal/chat"
 )
 
 // readers is the pool of read-only connections.
@@ -36,7 +38,7 @@ func openReaders(path string, n int) (*readers, error) {
 // read lends fn a connection. fn must not write through the store: the writer may be waiting for this connection.
 func (r *readers) read(ctx context.Context, fn func(*conn) error) error {
 	if ctx.Err() != nil {
-		return canceled(ctx)
+		return chat.GivenUp(ctx)
 	}
 	select {
 	case c := <-r.free:
@@ -45,7 +47,7 @@ func (r *readers) read(ctx context.Context, fn func(*conn) error) error {
 	case <-r.closed:
 		return unavailable(errClosed)
 	case <-ctx.Done():
-		return canceled(ctx)
+		return chat.GivenUp(ctx)
 	}
 }
 

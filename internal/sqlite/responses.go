@@ -99,7 +99,7 @@ func (s *Store) Response(ctx context.Context, owner, id string) (chat.Response, 
 				return err
 			}
 			if !found {
-				return responseNotFound()
+				return chat.ResponseNotFound()
 			}
 			defer q.reset()
 			a := &arena{}
@@ -160,7 +160,7 @@ func responseWindow(c *conn, owner string, conversation int64, p chat.Page) (win
 			return key{}, err
 		}
 		if !found {
-			return key{}, invalidCursor()
+			return key{}, chat.InvalidCursor()
 		}
 		defer q.reset()
 		return key{num: q.getInt()}, nil

@@ -161,7 +161,7 @@ func (t *tx) running(owner, id string) (run, error) {
 		return run{}, err
 	}
 	if !found {
-		return run{}, responseNotFound()
+		return run{}, chat.ResponseNotFound()
 	}
 	defer s.reset()
 	a := &arena{}
@@ -170,7 +170,7 @@ func (t *tx) running(owner, id string) (run, error) {
 		firstSeq: s.getInt(), inputEnd: s.getInt(), outputSeq: s.getInt(), nextSeq: s.getInt(), conversationID: s.getText(a),
 	}
 	if r.status.Terminal() {
-		return run{}, responseEnded()
+		return run{}, chat.ResponseEndedAlready()
 	}
 	usage, err := decodeUsage(s.getRaw(a))
 	if usage != nil {

@@ -42,29 +42,10 @@ type window struct {
 
 // newWindow turns a page into a scan. lookup finds the key of an id or fails with invalid_cursor.
 func newWindow(p chat.Page, lookup func(id string) (key, error)) (window, error) {
-	w := window{
-		lo: key{math.MinInt64, math.MinInt64}, hi: key{math.MaxInt64, math.MaxInt64},
-		reverse: p.Before != "" && p.After == "", limit: max(p.Limit, 1),
-	}
-	w.down = p.Desc != w.reverse
-	// In a list that runs down, what is behind an element is below it.
-	behind, ahead := &w.lo, &w.hi
-	if p.Desc {
-		behind, ahead = ahead, behind
-	}
-	for _, cursor := range []struct {
-		id    string
-		bound *key
-	}{{p.After, behind}, {p.Before, ahead}} {
-		if cursor.id == "" {
-			continue
-		}
-		var err error
-		if *cursor.bound, err = lookup(cursor.id); err != nil {
-			return window{}, err
-		}
-	}
-	return w, nil
+	w := window{down: p.Down(), reverse: p.Reversed(), limit: max(p.Limit, 1)}
+	var err error
+	w.lo, w.hi, err = chat.Bounds(&p, key{math.MinInt64, math.MinInt64}, key{math.MaxInt64, math.MaxInt64}, lookup)
+	return w, err
 }
 
 // collect reads a page from q, which was asked for one row more than the page holds. scan reads one row into v and

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/parley-llm/parley/internal/audit"
+	"github.com/parley-llm/parley/internal/chat"
 )
 
 // Bounds of one transaction, so that it stalls nobody for long.
@@ -127,7 +128,7 @@ func (w *writer) submitVital(ctx context.Context, bytes int, run func(*tx) error
 
 func (w *writer) await(ctx context.Context, o *op) error {
 	if ctx.Err() != nil {
-		return canceled(ctx)
+		return chat.GivenUp(ctx)
 	}
 	if err := w.enqueue(o); err != nil {
 		return err
@@ -137,7 +138,7 @@ func (w *writer) await(ctx context.Context, o *op) error {
 		return err
 	case <-ctx.Done():
 		if o.state.CompareAndSwap(opQueued, opAbandoned) {
-			return canceled(ctx)
+			return chat.GivenUp(ctx)
 		}
 		return <-o.done
 	}
