@@ -32,7 +32,7 @@ done
 echo "The server's log and the report are in $run"
 cd "$run"
 status=0
-"$kept/venv/bin/st" --config-file "$here/schemathesis.toml" run "$url/openapi.json" --max-time "$duration" --continue-on-failure \
+SCHEMATHESIS_HOOKS=$here/hooks.py PYTHONDONTWRITEBYTECODE=1 "$kept/venv/bin/st" --config-file "$here/schemathesis.toml" run "$url/openapi.json" --max-time "$duration" --continue-on-failure \
   --report ndjson --report-dir report "$@" || status=$?
 # A panic is contained to its request: the answer says 500, the log says why.
 if grep -q 'a handler panicked' log; then

@@ -9,7 +9,6 @@ import (
 
 	"github.com/parley-llm/parley/api"
 	"github.com/parley-llm/parley/internal/chat"
-	"github.com/parley-llm/parley/internal/fault"
 )
 
 const (
@@ -85,7 +84,7 @@ type eventsInput struct {
 	strict
 	ResponsePath
 	After       int64  `query:"after" minimum:"-1" default:"-1" doc:"The number of an event: the stream begins right behind it."`
-	LastEventID string `header:"Last-Event-ID" doc:"The same, as a browser sends it; goes before after."`
+	LastEventID string `header:"Last-Event-ID" pattern:"^(-1|[0-9]{1,18})$" patternDescription:"the id of an event, a number" doc:"The same, as a browser sends it; goes before after."`
 
 	from int
 }
@@ -94,11 +93,8 @@ type eventsInput struct {
 func (in *eventsInput) Resolve(ctx huma.Context) []error {
 	errs := in.strict.Resolve(ctx)
 	after := in.After
-	if in.LastEventID != "" {
-		var err error
-		if after, err = strconv.ParseInt(in.LastEventID, 10, 64); err != nil || after < -1 {
-			return append(errs, details([]fault.Field{{Location: "header.Last-Event-ID", Message: "expected the id of an event, a number"}})...)
-		}
+	if id, err := strconv.ParseInt(in.LastEventID, 10, 64); err == nil { // the pattern has refused all else
+		after = id
 	}
 	in.from = int(min(max(after, -1), maxEventNumber)) + 1
 	return errs
