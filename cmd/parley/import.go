@@ -92,6 +92,7 @@ could not be imported. See docs/from-python.md.`,
 	flags.StringVar(&o.Conversations, "conversations", "conversations", "`collection` of the conversations")
 	flags.StringVar(&o.AuditLogs, "audit-logs", "audit_logs", "`collection` of the audit log")
 	flags.StringToStringVar(&o.Map, "map", nil, "what a field or a role of another name is, as `OLD=NEW`; may be given more than once")
+	flags.Lookup("map").DefValue = "" // else the help shows one, []
 	flags.BoolVar(&dryRun, "dry-run", false, "say what would be done, and write nothing")
 	flags.BoolVar(&asJSON, "json", false, "print the report as JSON")
 	addStoreSettings(cmd)

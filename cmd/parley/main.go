@@ -92,6 +92,7 @@ Without a command it serves. Every setting is a flag, an environment variable, o
 	root.AddCommand(serve, versionCommand(), configCommand(environ), healthcheckCommand(environ), auditCommand(environ),
 		chatCommand(environ), migrateCommand(environ), doctorCommand(environ), compactCommand(environ), backupCommand(environ), importCommand(environ), manCommand())
 	root.SetHelpCommand(helpCommand(root))
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { printHelp(cmd) })
 	return root
 }
 
@@ -147,11 +148,22 @@ func addSettings(cmd *cobra.Command) {
 			cmd.Flags().Bool(s.Flag, false, usage)
 			continue
 		}
-		cmd.Flags().String(s.Flag, "", usage)
+		cmd.Flags().Var(&settingValue{name: s.Value}, s.Flag, usage)
 		if s.Secret {
-			cmd.Flags().String(config.FlagName(s.Name+config.FileSuffix), "", "file that holds it ("+s.Name+config.FileSuffix+")")
+			cmd.Flags().Var(&settingValue{name: "file"}, config.FlagName(s.Name+config.FileSuffix), "file that holds it ("+s.Name+config.FileSuffix+")")
 		}
 	}
+}
+
+// settingValue is the value of a setting's flag as it was given: internal/config looks at it. Its name stands in the help.
+type settingValue struct{ text, name string }
+
+func (v *settingValue) String() string { return v.text }
+func (v *settingValue) Type() string   { return v.name }
+
+func (v *settingValue) Set(text string) error {
+	v.text = text
+	return nil
 }
 
 // settings loads the configuration with the flags that a command was given.

@@ -101,10 +101,33 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 		})
 	}
 	r := parley(t, nil, "serve", "--help")
-	for _, part := range []string{"--addr", "PARLEY_ADDR, default 127.0.0.1:8000", "--api-key-file", "--insecure-no-auth ", "SIGTERM"} {
+	for _, part := range []string{"--addr host:port ", "PARLEY_ADDR, default 127.0.0.1:8000", "--api-key-file file ", "--insecure-no-auth ", "--upstream-timeout duration ", "SIGTERM"} {
 		if !strings.Contains(r.stdout, part) {
 			t.Errorf("help of serve lacks %q: %s", part, r.stdout)
 		}
+	}
+	// Elsewhere the settings would bury what the command is about.
+	for _, args := range []string{"--help", "config --help", "doctor --help"} {
+		if r := parley(t, nil, strings.Fields(args)...); strings.Contains(r.stdout, "PARLEY_MAX_BODY") || !strings.Contains(r.stdout, `"parley serve --help"`) {
+			t.Errorf("%s: %s", args, r.stdout)
+		}
+	}
+}
+
+func TestHelpIsNoWiderThanItsLines(t *testing.T) {
+	for _, cmd := range manualCommands(manualRoot()) {
+		for line := range strings.Lines(helpText(cmd, helpWidth)) {
+			// Examples and lists stay as they are.
+			if !strings.HasPrefix(line, "  parley ") && len(strings.TrimRight(line, "\n")) > helpWidth {
+				t.Errorf("%s: a line of %d: %s", cmd.CommandPath(), len(line), line)
+			}
+		}
+	}
+	if got, want := wrap("a bb ccc\ndddd\n\n  kept   as it\n  is", 8), "a bb ccc\ndddd\n\n  kept   as it\n  is"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got, want := wrap("a bb ccc\ndddd e", 6), "a bb\nccc\ndddd e"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

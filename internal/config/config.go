@@ -15,22 +15,22 @@ import (
 // Config holds every setting, checked. The tags are the settings' one description: flags, help, `parley config` and
 // error messages are made from them.
 type Config struct {
-	Addr                     Addr          `env:"PARLEY_ADDR" envDefault:"127.0.0.1:8000" valid:"host:port with a port from 0 to 65535, such as 127.0.0.1:8000" help:"address to listen on; PORT alone changes only the port"`
-	Data                     string        `env:"PARLEY_DATA" envDefault:"./data" help:"directory of the database and the secret key"`
-	Store                    Store         `env:"PARLEY_STORE" envDefault:"sqlite:parley.db" valid:"sqlite:FILE, the file being relative to PARLEY_DATA, or a URI such as mongodb://host:27017/parley?replicaSet=rs0" help:"where conversations are kept: sqlite:FILE, relative to PARLEY_DATA, or the URI of a MongoDB; MONGODB_URI where this is not set"`
-	MongoDatabase            Database      `env:"MONGODB_DATABASE" valid:"a name of up to 63 letters, digits, hyphens and underscores, or nothing" help:"database of that MongoDB; the one that its URI names, else parley"`
-	APIKey                   Secret        `env:"PARLEY_API_KEY" valid:"visible ASCII characters without spaces, at least one" help:"key that clients must send as a bearer token"`
+	Addr                     Addr          `env:"PARLEY_ADDR" envDefault:"127.0.0.1:8000" valid:"host:port with a port from 0 to 65535, such as 127.0.0.1:8000" value:"host:port" help:"address to listen on; PORT alone changes only the port"`
+	Data                     string        `env:"PARLEY_DATA" envDefault:"./data" value:"directory" help:"directory of the database and the secret key"`
+	Store                    Store         `env:"PARLEY_STORE" envDefault:"sqlite:parley.db" valid:"sqlite:FILE, the file being relative to PARLEY_DATA, or a URI such as mongodb://host:27017/parley?replicaSet=rs0" value:"sqlite:file|URI" help:"where conversations are kept: sqlite:FILE, relative to PARLEY_DATA, or the URI of a MongoDB; MONGODB_URI where this is not set"`
+	MongoDatabase            Database      `env:"MONGODB_DATABASE" valid:"a name of up to 63 letters, digits, hyphens and underscores, or nothing" value:"name" help:"database of that MongoDB; the one that its URI names, else parley"`
+	APIKey                   Secret        `env:"PARLEY_API_KEY" valid:"visible ASCII characters without spaces, at least one" value:"key" help:"key that clients must send as a bearer token"`
 	InsecureNoAuth           bool          `env:"PARLEY_INSECURE_NO_AUTH" envDefault:"false" valid:"true or false" help:"listen on a public address without a key"`
-	AllowedHosts             Hosts         `env:"PARLEY_ALLOWED_HOSTS" valid:"host names or addresses without a port, separated by commas" help:"host names to answer to where no key is set, besides the loopback ones"`
-	SecretKey                Secret        `env:"PARLEY_SECRET_KEY" valid:"at least 32 characters" help:"secret that pseudonyms derive from; made once in PARLEY_DATA if not set"`
-	OpenAIKey                Secret        `env:"OPENAI_API_KEY" valid:"visible ASCII characters without spaces" help:"key for OpenAI or a compatible server"`
+	AllowedHosts             Hosts         `env:"PARLEY_ALLOWED_HOSTS" valid:"host names or addresses without a port, separated by commas" value:"hosts" help:"host names to answer to where no key is set, besides the loopback ones"`
+	SecretKey                Secret        `env:"PARLEY_SECRET_KEY" valid:"at least 32 characters" value:"secret" help:"secret that pseudonyms derive from; made once in PARLEY_DATA if not set"`
+	OpenAIKey                Secret        `env:"OPENAI_API_KEY" valid:"visible ASCII characters without spaces" value:"key" help:"key for OpenAI or a compatible server"`
 	OpenAIBaseURL            URL           `env:"OPENAI_BASE_URL" envDefault:"https://api.openai.com/v1" valid:"an http or https URL with a host and without user name, password or fragment" help:"OpenAI or a compatible server: Ollama, vLLM, llama.cpp, Azure"`
-	OpenAIModel              string        `env:"OPENAI_MODEL" help:"model to ask for there; gpt-4o-mini, or the first one that OPENAI_BASE_URL lists"`
-	AnthropicKey             Secret        `env:"ANTHROPIC_API_KEY" valid:"visible ASCII characters without spaces" help:"key for Anthropic; it adds the provider anthropic"`
+	OpenAIModel              string        `env:"OPENAI_MODEL" value:"model" help:"model to ask for there; gpt-4o-mini, or the first one that OPENAI_BASE_URL lists"`
+	AnthropicKey             Secret        `env:"ANTHROPIC_API_KEY" valid:"visible ASCII characters without spaces" value:"key" help:"key for Anthropic; it adds the provider anthropic"`
 	AnthropicBaseURL         URL           `env:"ANTHROPIC_BASE_URL" envDefault:"https://api.anthropic.com" valid:"an http or https URL with a host and without user name, password or fragment" help:"Anthropic or a compatible server; /v1/messages is appended"`
-	AnthropicModel           string        `env:"ANTHROPIC_MODEL" help:"model to ask for there where OpenAI is not set up; the first one that it lists"`
-	ProvidersFile            string        `env:"PARLEY_PROVIDERS" help:"JSON file of further providers; see docs/providers.md"`
-	Model                    string        `env:"PARLEY_MODEL" help:"model of prompts that name none: that of the default provider, which is the first one configured; parley/echo where there is none"`
+	AnthropicModel           string        `env:"ANTHROPIC_MODEL" value:"model" help:"model to ask for there where OpenAI is not set up; the first one that it lists"`
+	ProvidersFile            string        `env:"PARLEY_PROVIDERS" value:"file" help:"JSON file of further providers; see docs/providers.md"`
+	Model                    string        `env:"PARLEY_MODEL" value:"model" help:"model of prompts that name none: that of the default provider, which is the first one configured; parley/echo where there is none"`
 	ContextMessages          int           `env:"PARLEY_CONTEXT_MESSAGES" envDefault:"0" min:"0" max:"1000000" help:"how many stored messages a prompt carries; 0 is all"`
 	AutoTitle                string        `env:"PARLEY_AUTO_TITLE" envDefault:"start" oneof:"start model" help:"title of a conversation that was given none: start of its first message, or one that the model is asked for after the first answer"`
 	AuditMaxChars            int           `env:"PARLEY_AUDIT_MAX_CHARS" envDefault:"2000" min:"0" max:"1000000" help:"how many characters of a masked text the audit log keeps; 0 is none"`

@@ -16,6 +16,8 @@ type Setting struct {
 	Default string
 	// Help says in a few words what the setting is for, Valid what it may hold.
 	Help, Valid string
+	// Value names what the flag takes, for its help: host:port, directory, duration.
+	Value string
 	// Secret: the value may also come from a file named by Name + "_FILE".
 	Secret bool
 	// Bool: the flag needs no value.
@@ -43,6 +45,7 @@ func Settings() []Setting {
 			Default: field.Tag.Get("envDefault"),
 			Help:    field.Tag.Get("help"),
 			Valid:   field.Tag.Get("valid"),
+			Value:   field.Tag.Get("value"),
 			Secret:  field.Type == reflect.TypeFor[Secret](),
 			Bool:    field.Type.Kind() == reflect.Bool,
 			field:   field.Name,
@@ -52,6 +55,9 @@ func Settings() []Setting {
 		}
 		if s.Valid == "" {
 			s.Valid = describe(s, field.Type)
+		}
+		if s.Value == "" {
+			s.Value = valueName(s, field.Type)
 		}
 		list = append(list, s)
 	}
@@ -77,5 +83,22 @@ func describe(s Setting, t reflect.Type) string {
 		return "a whole number " + bounds
 	default:
 		return "any text"
+	}
+}
+
+func valueName(s Setting, t reflect.Type) string {
+	switch {
+	case len(s.oneOf) > 0:
+		return strings.Join(s.oneOf, "|")
+	case t == reflect.TypeFor[time.Duration]():
+		return "duration"
+	case t == reflect.TypeFor[Size]():
+		return "size"
+	case t == reflect.TypeFor[URL]():
+		return "URL"
+	case t.Kind() == reflect.Int:
+		return "number"
+	default:
+		return "text"
 	}
 }

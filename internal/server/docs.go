@@ -31,6 +31,7 @@ ID=$(curl -s http://127.0.0.1:8000/api/conversations -H 'Content-Type: applicati
 curl http://127.0.0.1:8000/api/conversations/$ID/responses -H 'Content-Type: application/json' -d '{"prompt":"Hello!"}'
 ~~~
 
+* **No key** is needed, but where the server has one (` + "`PARLEY_API_KEY`" + `): send it as ` + "`Authorization: Bearer`" + `; **Authorize** below does so for this page.
 * **Lists** are pages by key: ` + "`limit`, `after`, `before`, `order`" + `; what is added meanwhile is neither skipped nor repeated.
 * **Errors** are problems as in RFC 9457, with a stable ` + "`code`" + ` to branch on, all field errors at once, and never your own text back.
   Its ` + "`type`" + ` is the path of a page with cause and remedy; [all of them](/problems). ` + "`x-should-retry`" + ` says whether the same request may succeed later.

@@ -5,11 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -95,6 +97,27 @@ func TestTheOpenAPIDocumentIsWhole(t *testing.T) {
 	}
 	if yaml := fetch(t, w, "/openapi.yaml").Body.String(); !strings.Contains(yaml, "openapi: 3.1.0\n") {
 		t.Errorf("%.200s", yaml)
+	}
+}
+
+// What /docs has filled in when somebody opens an operation and presses Execute.
+func TestWhatTheDocsFillInCanBeSentTwice(t *testing.T) {
+	s := newWorld(t, settings{}).spec()
+	for path, item := range s["paths"].(map[string]any) {
+		for method, op := range item.(map[string]any) {
+			parameters, _ := op.(map[string]any)["parameters"].([]any)
+			for _, p := range parameters {
+				if p := p.(map[string]any); p["example"] != nil || p["examples"] != nil {
+					t.Errorf("%s %s: %v is filled in with an example", method, path, p["name"])
+				}
+			}
+		}
+	}
+	content := s["paths"].(map[string]any)["/api/conversations/{conversation_id}/responses"].(map[string]any)["post"].(map[string]any)["requestBody"].(map[string]any)["content"].(map[string]any)
+	examples := content["application/json"].(map[string]any)["examples"].(map[string]any)
+	first := slices.Min(slices.Collect(maps.Keys(examples)))
+	if value := examples[first].(map[string]any)["value"].(map[string]any); len(value) != 1 || value["prompt"] == nil {
+		t.Errorf("a prompt is filled in as %q: %v", first, value)
 	}
 }
 

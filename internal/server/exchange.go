@@ -35,7 +35,9 @@ type exchange struct {
 	body   []byte
 	faults []fault.Field
 
-	status   int
+	status int
+	// code is that of the problem which was the answer, if it was one.
+	code     string
 	written  int64
 	deadline time.Time
 }

@@ -108,9 +108,10 @@ func (x *exchange) begun(run *chat.Run) chat.Response {
 func keyParam() *huma.Param {
 	least, most := 1, maxKey
 	return &huma.Param{
-		Name: keyHeader, In: "header", Example: "6f1e9a52-4c1b-4a0e-8f57-3f2f1f0c9b7d",
+		Name: keyHeader, In: "header",
 		Description: "Makes the request one that may be sent again: for 24 hours one with the same key is carried out once, and answered as the first was, with Idempotent-Replayed: true. " +
 			"Make a new key for each thing that is to happen.",
-		Schema: &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &most, Pattern: "^[!-~]+$"},
+		// An example of the parameter itself would be filled in at /docs, so that whatever is tried there twice were a replay.
+		Schema: &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &most, Pattern: "^[!-~]+$", Examples: []any{"6f1e9a52-4c1b-4a0e-8f57-3f2f1f0c9b7d"}},
 	}
 }

@@ -72,10 +72,15 @@ func (s *server) finish(x *exchange, r *http.Request, began time.Time) {
 	if isProbe(r.URL.Path) {
 		level = slog.LevelDebug
 	}
-	s.Log.LogAttrs(r.Context(), level, "request",
+	attrs := []slog.Attr{
 		slog.String("method", method), slog.String("route", route), slog.Int("status", status),
 		slog.Float64("duration_ms", float64(duration.Microseconds())/1000), slog.Int64("bytes", x.written),
-		slog.String("request_id", x.caller.RequestID))
+		slog.String("request_id", x.caller.RequestID),
+	}
+	if x.code != "" {
+		attrs = append(attrs, slog.String("code", x.code))
+	}
+	s.Log.LogAttrs(r.Context(), level, "request", attrs...)
 	if panicked != nil {
 		// Half of an answer is out: only breaking the connection off tells the client.
 		panic(http.ErrAbortHandler)

@@ -97,7 +97,7 @@ func (s *server) problem(ctx context.Context, err error) *problem {
 	f := fault.Of(err)
 	p := &problem{fault: f, status: statusOf(f)}
 	if x := exchangeOf(ctx); x != nil {
-		p.requestID = x.caller.RequestID
+		p.requestID, x.code = x.caller.RequestID, f.Code
 	}
 	if p.status == http.StatusInternalServerError || p.status == http.StatusServiceUnavailable && f.Err != nil {
 		s.Log.LogAttrs(ctx, slog.LevelError, "a request failed", slog.String("code", f.Code), slog.String("request_id", p.requestID), slog.Any("error", err))

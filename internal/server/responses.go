@@ -29,10 +29,10 @@ func (s *server) responseRoutes() {
 		status: http.StatusOK, reply: api.Response{}, headers: []string{replayedHeader},
 		errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusGatewayTimeout},
 		examples: map[string]any{
-			"Plain":     map[string]any{"prompt": "What is the capital of Portugal?"},
-			"Run again": map[string]any{"regenerate": true, "params": map[string]any{"temperature": 1}},
-			"Streamed":  map[string]any{"prompt": "Tell me about it.", "stream": true},
-			"Later":     map[string]any{"prompt": "Tell me all about it.", "background": true},
+			"A question":        map[string]any{"prompt": "What is the capital of Portugal?"},
+			"In the background": map[string]any{"prompt": "Tell me all about it.", "background": true},
+			"Run again":         map[string]any{"regenerate": true, "params": map[string]any{"temperature": 1}},
+			"Streamed":          map[string]any{"prompt": "Tell me about it.", "stream": true},
 			"Tools": map[string]any{
 				"prompt": "How warm is it in Lisbon?",
 				"tools":  []any{map[string]any{"type": "function", "name": "temperature", "parameters": map[string]any{"type": "object", "properties": map[string]any{"city": map[string]any{"type": "string"}}}}},

@@ -503,6 +503,9 @@ func TestLogLinesHoldNoText(t *testing.T) {
 		if (line["route"] == "/livez") != (line["level"] == "DEBUG") {
 			t.Errorf("%v", line)
 		}
+		if status, _ := line["status"].(float64); (status >= 400) != (line["code"] != nil) {
+			t.Errorf("%v", line)
+		}
 		if line["request_id"] != "mine-1" || line["route"] == "" || line["status"] == nil || line["duration_ms"] == nil || line["bytes"] == nil {
 			t.Errorf("%v", line)
 		}

@@ -26,7 +26,7 @@ func startCheck(ctx context.Context, path string, log *slog.Logger, clean bool) 
 		close(k.done)
 		return k
 	}
-	log.Info("the database was not closed cleanly; checking it in the background")
+	log.Info("the database was not closed cleanly, or is a restored backup; checking it in the background")
 	go func() {
 		defer close(k.done)
 		err := quickCheck(ctx, path)

@@ -58,6 +58,15 @@ func (e *Editor) begin() {
 	}
 }
 
+// Width is how many columns a terminal has; 0 where f is none.
+func Width(f *os.File) int {
+	columns, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return columns
+}
+
 // IsTerminal reports whether a file is a terminal.
 func IsTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
