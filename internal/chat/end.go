@@ -52,7 +52,8 @@ func (s *Service) end(ctx context.Context, run *Run, t *turn, r *reply, res *res
 	if t.aside && final.Status == Completed {
 		e.Title = modelTitle(contentOf(final.Output))
 	}
-	if err := s.store(context.WithoutCancel(ctx), e, endPatience); err != nil {
+	refused, err := s.store(context.WithoutCancel(ctx), e, endPatience)
+	if err != nil {
 		f = fault.Wrap(err, fault.Unavailable, CodeStoreUnavailable, "The answer could not be stored.")
 		s.Log.Error("a response could not be ended; trying on", "response_id", final.ID, "error", err)
 		// What the next start would make of it, should this never be stored: readers are told nothing that is not so then.
@@ -61,28 +62,15 @@ func (s *Service) end(ctx context.Context, run *Run, t *turn, r *reply, res *res
 		e.Outcome.Status, e.Outcome.ErrorCode = string(Interrupted), f.Code
 		s.finish(run, e.Response, f, last)
 		// The conversation stays locked and its outcome owed until the store is back; a restart would settle it too.
-		if err := s.store(context.WithoutCancel(ctx), e, s.UpstreamTimeout); err != nil {
+		if _, err := s.store(context.WithoutCancel(ctx), e, s.UpstreamTimeout); err != nil {
 			s.Log.Error("a response was left to the next start", "response_id", final.ID, "error", err)
 		}
 		return
 	}
-	if stored, elsewhere := s.endedElsewhere(context.WithoutCancel(ctx), e); elsewhere {
-		s.lose(run, stored)
+	if refused && s.endedElsewhere(context.WithoutCancel(ctx), run, e) {
 		return
 	}
 	s.finish(run, e.Response, f, last)
-}
-
-// lose ends a run whose response another process has ended. Its readers are cut off: what they are to see next is in the store.
-func (s *Service) lose(run *Run, stored Response) {
-	run.mu.Lock()
-	for _, sub := range run.subs {
-		sub.cut = true
-		sub.notify()
-	}
-	run.subs = nil
-	run.mu.Unlock()
-	run.finish(stored, stored.fault(), []Event{&ResponseEvent{Name: stored.Status.event(), Response: stored}})
 }
 
 // conclude sets the terminal status and what goes with it, and returns the fault that a waiting caller gets, if any.
@@ -149,18 +137,25 @@ func setUsage(output []Item, usage *llm.Usage) {
 }
 
 // store writes the end of a response, again and again while the store is unavailable, patience lasts and the
-// server does not stop: what is left then is settled at the next start.
-func (s *Service) store(ctx context.Context, e *Ending, patience time.Duration) error {
+// server does not stop: what is left then is settled at the next start. It reports whether the end was refused, because there is one
+// already: this one, which had failed as far as one could see and took effect all the same, or another process's.
+func (s *Service) store(ctx context.Context, e *Ending, patience time.Duration) (refused bool, err error) {
 	deadline := time.Now().Add(patience)
+	first := true
 	for pause := endPause; ; pause = min(2*pause, endMaxPause) {
 		err := s.Store.End(ctx, e.Response.Owner, e)
-		if err == nil || fault.Is(err, CodeResponseEnded) || fault.Is(err, CodeResponseNotFound) {
-			// An end that had failed, as far as one could see, and took effect all the same is no failure. Of what is not stored
-			// nothing is left then.
-			return nil
+		switch {
+		case err == nil:
+			return false, nil
+		case fault.Is(err, CodeResponseEnded):
+			return true, nil
+		case fault.Is(err, CodeResponseNotFound):
+			// Of what is not stored nothing is left once it has ended.
+			return first, nil
 		}
+		first = false
 		if s.isStopping() || time.Now().Add(pause).After(deadline) {
-			return err
+			return false, err
 		}
 		time.Sleep(pause)
 	}

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/parley-llm/parley/internal/fault"
@@ -14,12 +15,16 @@ func (s *Service) Recover(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("listing the responses that a crash left: %w", err)
 	}
+	ended := 0
 	for i := range orphans {
-		if err := s.recover(ctx, &orphans[i]); err != nil && !fault.Is(err, CodeResponseEnded) {
-			return i, fmt.Errorf("ending response %s: %w", orphans[i].ID, err)
+		// One that cannot be ended must not keep the others.
+		if failed := s.recover(ctx, &orphans[i]); failed != nil && !fault.Is(failed, CodeResponseEnded) {
+			err = errors.Join(err, fmt.Errorf("ending response %s: %w", orphans[i].ID, failed))
+			continue
 		}
+		ended++
 	}
-	return len(orphans), nil
+	return ended, err
 }
 
 // recover ends a response whose holder is gone with what its event log has of the answer.

@@ -20,13 +20,14 @@ type flight struct{ owner, route, key string }
 // respondOnce begins a response by start, or returns what an earlier prompt of the same identity has begun: it works while the
 // conversation is locked and while the server takes no new prompts. Of prompts that have the same key one is begun at a time, and the
 // others wait for what comes of it.
-func (s *Service) respondOnce(ctx context.Context, caller Caller, start func() (*Run, error)) (*Run, error) {
+func (s *Service) respondOnce(ctx context.Context, req *Request, start func() (*Run, error)) (*Run, error) {
+	caller := req.Caller
 	i := caller.Idempotency
 	switch {
 	case i == nil:
 		return start()
 	case i.Key == "":
-		return s.retried(ctx, caller, start)
+		return s.retried(ctx, req, start)
 	}
 	f := flight{caller.Owner, i.Route, i.Key}
 	if err := s.takeOff(ctx, f); err != nil {
@@ -50,7 +51,7 @@ func (s *Service) respondOnce(ctx context.Context, caller Caller, start func() (
 	if err != nil {
 		return nil, err
 	}
-	return s.rejoin(ctx, caller, id)
+	return s.rejoin(ctx, req, id)
 }
 
 func (s *Service) takeOff(ctx context.Context, f flight) error {
@@ -82,8 +83,10 @@ func (s *Service) land(f flight) {
 	delete(s.flights, f)
 }
 
-// rejoin returns the run of a response that an earlier request has begun, or, where it has ended, one that has ended in the same way.
-func (s *Service) rejoin(ctx context.Context, caller Caller, id string) (*Run, error) {
+// rejoin returns the run of a response that an earlier request has begun, or, where it has ended, one that has ended in the same way. One that
+// another process makes is waited for, unless it is a streamed one: that has its events in the store.
+func (s *Service) rejoin(ctx context.Context, req *Request, id string) (*Run, error) {
+	caller := req.Caller
 	patience, stop := context.WithTimeout(ctx, replayPatience)
 	defer stop()
 	draining := s.untilDraining()
@@ -98,6 +101,9 @@ func (s *Service) rejoin(ctx context.Context, caller Caller, id string) (*Run, e
 		}
 		if r.Status.Terminal() {
 			return ended(r), nil
+		}
+		if req.streamed() && r.LastEvent != 0 {
+			return elsewhere(r), nil
 		}
 		// Another process makes it, or it could not be stored so far.
 		select {
@@ -125,6 +131,13 @@ func (r *Run) keptNothing() bool {
 func ended(r Response) *Run {
 	run := newRun(r.Owner, r, func(error) {})
 	run.finish(r, r.fault(), nil)
+	close(run.left)
+	return run
+}
+
+// elsewhere is the run of a response that another process makes: it shows how that stood, and has no events of its own.
+func elsewhere(r Response) *Run {
+	run := newRun(r.Owner, r, func(error) {})
 	close(run.left)
 	return run
 }

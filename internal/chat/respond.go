@@ -74,7 +74,7 @@ type turn struct {
 //
 // A request that was sent before, as the caller's Idempotency tells, gets the response that it has begun then.
 func (s *Service) Respond(ctx context.Context, req Request) (*Run, error) {
-	return s.respondOnce(ctx, req.Caller, func() (*Run, error) {
+	return s.respondOnce(ctx, &req, func() (*Run, error) {
 		// What is not stored does not need the conversation.
 		if req.Wait && !req.Unstored {
 			return s.inTurn(ctx, &req)

@@ -105,12 +105,13 @@ func (r *readings) drop(e *reading) {
 }
 
 // retried begins a response by start or, for a retry, returns the one whose answer its client has not got.
-func (s *Service) retried(ctx context.Context, caller Caller, start func() (*Run, error)) (*Run, error) {
+func (s *Service) retried(ctx context.Context, req *Request, start func() (*Run, error)) (*Run, error) {
+	caller := req.Caller
 	i := caller.Idempotency
 	key := readingKey{caller.Owner, caller.Actor, i.Fingerprint}
 	if i.Retries > 0 {
 		if e := s.readings.take(key, s.now()); e != nil {
-			run, err := s.rejoin(ctx, caller, e.response)
+			run, err := s.rejoin(ctx, req, e.response)
 			switch {
 			case err == nil:
 				i.reading, i.Replayed = e, true

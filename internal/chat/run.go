@@ -37,6 +37,8 @@ type Run struct {
 	created Event
 	// log is nil where the events are kept for the readers alone.
 	log *eventLog
+	// elsewhere, once it is set, is where the readers go on: another process has ended the response.
+	elsewhere *past
 	// done closes when the response is terminal for its readers, left when nothing more is done for it: the one before the
 	// other where its end cannot be stored.
 	done, left chan struct{}
@@ -136,6 +138,17 @@ func (r *Run) release() {
 	if n := needed - r.base; n > 0 {
 		r.events, r.base = r.events[n:], needed
 	}
+}
+
+// handOver has the readers go on in the event log.
+func (r *Run) handOver(log *past) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.elsewhere = log
+	for _, s := range r.subs {
+		s.notify()
+	}
+	r.subs = nil
 }
 
 // update changes what Response shows.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/parley-llm/parley/internal/fault"
 )
 
 // Shared is what a Store is, too, that several processes use at one time. Each response has a lease then, which the process that makes it renews; who
@@ -13,7 +15,7 @@ import (
 // Of such a store, Orphans may be called at any time. It returns those that it has taken over, so that what their holder still writes is
 // refused (response_ended), and those that it took over before and that have not ended yet.
 type Shared interface {
-	// Renew says that these responses are still being made by this process, and returns those that are not its own any more.
+	// Renew says that these responses are still being made by this process, and returns those that another process has taken over.
 	Renew(ctx context.Context, running []Running) (lost []Running, err error)
 	// RequestCancel asks the process that makes a response to stop it. One that has ended stays as it is.
 	RequestCancel(ctx context.Context, owner, id string) error
@@ -26,7 +28,7 @@ type Running struct{ Owner, ID string }
 
 const (
 	renewPause   = 10 * time.Second
-	recoverPause = 5 * time.Second
+	recoverPause = 2 * time.Second
 	// requestPause is how often requests to cancel are looked for, while something runs.
 	requestPause = 100 * time.Millisecond
 )
@@ -92,22 +94,11 @@ func (s *Service) renew(ctx context.Context, shared Shared) error {
 	if err != nil || len(lost) == 0 {
 		return err
 	}
-	// One that is just beginning or ending is not to be seen in the store either. What is still not its own once it is there is lost.
-	var there []Running
-	for _, r := range lost {
-		if stored, err := s.Store.Response(ctx, r.Owner, r.ID); err == nil && (!stored.Status.Terminal() || stored.Status == Interrupted) {
-			there = append(there, r)
-		}
-	}
-	if len(there) == 0 {
-		return nil
-	}
-	lost, err = shared.Renew(ctx, there)
 	for _, r := range lost {
 		s.Log.Warn("another server has taken a response over: this one was silent for too long", slog.String("response_id", r.ID))
 		s.stop(r, errLost)
 	}
-	return err
+	return nil
 }
 
 func (s *Service) heedRequests(ctx context.Context, shared Shared) error {
@@ -160,11 +151,41 @@ func (s *Service) cancelElsewhere(ctx context.Context, shared Shared, owner, id 
 	}
 }
 
-// endedElsewhere is the response as another process, or an earlier try whose answer was lost, has ended it.
-func (s *Service) endedElsewhere(ctx context.Context, e *Ending) (Response, bool) {
+// takenPatience bounds how long a run waits for the end that another process, which has taken its response over, is to write. That takes a
+// moment, unless that process dies, too.
+const takenPatience = 2 * time.Minute
+
+// endedElsewhere ends a run whose own end was refused because another process had taken the response over, and reports whether that is so:
+// it may also be that an earlier try has succeeded, whose answer was lost. Nothing is told of an end ahead of that which is stored.
+func (s *Service) endedElsewhere(ctx context.Context, run *Run, e *Ending) bool {
 	if _, ok := s.Store.(Shared); !ok {
-		return Response{}, false
+		return false
 	}
-	r, err := s.Store.Response(ctx, e.Response.Owner, e.Response.ID)
-	return r, err == nil && r.Status.Terminal() && (r.Status != e.Response.Status || !r.CompletedAt.Equal(e.Response.CompletedAt))
+	for deadline := time.Now().Add(takenPatience); ; {
+		r, err := s.Store.Response(ctx, e.Response.Owner, e.Response.ID)
+		switch {
+		case err == nil && r.Status.Terminal():
+			if r.Status == e.Response.Status && r.CompletedAt.Equal(e.Response.CompletedAt) {
+				return false
+			}
+			s.lose(run, r, true)
+			return true
+		case fault.Is(err, CodeResponseNotFound), s.isStopping(), time.Now().After(deadline):
+			// Not stored, or deleted since, or still to be ended; then it will be as interrupted.
+			r = e.Response
+			r.Status, r.Output = Interrupted, nil
+			r.Error = responseError(interrupted())
+			s.lose(run, r, false)
+			return true
+		}
+		<-after(pollPause)
+	}
+}
+
+// lose ends a run as another process has ended its response. What its readers are to see next is in the store, if it is there to be read.
+func (s *Service) lose(run *Run, final Response, stored bool) {
+	if stored && run.log != nil {
+		run.handOver(&past{service: s, owner: final.Owner, id: final.ID})
+	}
+	run.finish(final, final.fault(), []Event{&ResponseEvent{Name: final.Status.event(), Response: final}})
 }

@@ -12,7 +12,7 @@ const followPause = 100 * time.Millisecond
 // Subscription is one reader's place in the events of a response. It is for one goroutine.
 //
 // Events come from the event log until the reader has caught up with what the run holds in memory, and from then on as they are
-// published. A response that nobody makes here is read from its log alone.
+// published. A response that nobody makes here, or not any more, is read from its log alone.
 type Subscription struct {
 	// C is ready when Take may have something.
 	C <-chan struct{}
@@ -63,6 +63,10 @@ func (s *Subscription) Take(ctx context.Context) (Batch, error) {
 	}
 	r := s.run
 	r.mu.Lock()
+	if s.handedOver() {
+		r.mu.Unlock()
+		return s.Take(ctx)
+	}
 	defer r.mu.Unlock()
 	if s.cut {
 		return Batch{First: s.next, Cut: true}, nil
@@ -90,10 +94,23 @@ func (s *Subscription) caughtUp() bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s.next < r.base {
+	if s.handedOver() || s.next < r.base {
 		return false
 	}
 	s.follow(r)
+	return true
+}
+
+// handedOver reports whether the run has nothing more for the reader, who goes on in the log then. The run's lock is held.
+func (s *Subscription) handedOver() bool {
+	log := s.run.elsewhere
+	if log == nil {
+		return false
+	}
+	if s.run = nil; s.past == nil {
+		copied := *log
+		s.past = &copied
+	}
 	return true
 }
 

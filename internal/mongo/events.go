@@ -93,22 +93,31 @@ func (s *Store) putLast(ctx context.Context, response string, b *chat.Batched) e
 	return err
 }
 
-// sealLog ends the log of a response that was taken over. What its holder still writes comes too late then.
+// sealLog ends the log of a response that was taken over. What its holder still writes comes too late then, and so does the last batch
+// once more, which it may not know to have been written.
 func (s *Store) sealLog(ctx context.Context, response string) error {
+	o := options.Find().SetSort(bson.D{elem("n", -1)}).SetLimit(1).SetBatchSize(1).SetProjection(bson.D{elem("n", 1), elem("sealed", 1)})
 	for {
-		next := 0
-		o := options.Find().SetSort(bson.D{elem("n", -1)}).SetLimit(1).SetBatchSize(1).SetProjection(bson.D{elem("n", 1), elem("sealed", 1)})
-		sealed := false
+		seal, sealed := 0, false
 		if err := each(ctx, s.events(), bson.D{elem("r", response)}, o, func(b *batchDoc) (bool, error) {
-			next, sealed = b.N+1, b.Sealed
+			if seal, sealed = b.N, b.Sealed; !sealed {
+				seal++
+			}
 			return false, nil
-		}); err != nil || sealed {
+		}); err != nil {
 			return err
 		}
-		_, err := s.events().InsertOne(ctx, batchDoc{ID: batchKey(response, next), R: response, N: next, Sealed: true, Stamp: sealStamp})
-		if !driver.IsDuplicateKeyError(err) {
-			return err
+		if !sealed {
+			_, err := s.events().InsertOne(ctx, batchDoc{ID: batchKey(response, seal), R: response, N: seal, Sealed: true, Stamp: sealStamp})
+			if driver.IsDuplicateKeyError(err) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
 		}
+		_, err := s.events().UpdateOne(ctx, byID(batchKey(response, seal-1)), bson.D{elem("$set", bson.D{elem("stamp", int64(sealStamp))})})
+		return err
 	}
 }
 

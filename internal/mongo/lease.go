@@ -26,7 +26,8 @@ func (s *Store) Orphans(ctx context.Context) ([]chat.Response, error) {
 }
 
 func (s *Store) orphans(ctx context.Context) ([]chat.Response, error) {
-	all, err := list[responseDoc](ctx, s.responses(), bson.D{elem("beat", bson.D{elem("$gte", 0)})}, options.Find())
+	signOfLife := bson.D{elem("holder", 1), elem("beat", 1), elem("created", 1)}
+	all, err := list[responseDoc](ctx, s.responses(), bson.D{elem("beat", bson.D{elem("$gte", 0)})}, options.Find().SetProjection(signOfLife))
 	if err != nil {
 		return nil, err
 	}
@@ -98,12 +99,14 @@ func (s *Store) Renew(ctx context.Context, running []chat.Running) (lost []chat.
 	if err != nil || res.MatchedCount == int64(len(ids)) {
 		return nil, s.failed(ctx, err)
 	}
-	still, err := list[responseDoc](ctx, s.responses(), mine, options.Find().SetProjection(bson.D{elem("_id", 1)}))
+	// One that is just beginning or ending is not to be seen, or has no beat; only who takes a response over changes its holder.
+	taken := bson.D{elem("_id", bson.D{elem("$in", ids)}), elem("holder", bson.D{elem("$ne", s.holder)})}
+	docs, err := list[responseDoc](ctx, s.responses(), taken, options.Find().SetProjection(bson.D{elem("_id", 1)}))
 	if err != nil {
 		return nil, s.failed(ctx, err)
 	}
 	for i, r := range running {
-		if !slices.ContainsFunc(still, func(d responseDoc) bool { return d.ID == ids[i] }) {
+		if slices.ContainsFunc(docs, func(d responseDoc) bool { return d.ID == ids[i] }) {
 			lost = append(lost, r)
 		}
 	}

@@ -114,10 +114,11 @@ func TestWhatAPausedHolderStillWritesIsRefused(t *testing.T) {
 		next := turn.Response
 		next.Attempts = 2
 		for name, err := range map[string]error{
-			"the next batch":  a.AppendEvents(t.Context(), owner, id, chat.Batched{Number: 1, Steps: []byte("late"), LastEvent: 1000}),
-			"the same batch":  a.AppendEvents(t.Context(), owner, id, chat.Batched{Number: 1, Steps: []byte("late"), LastEvent: 2000}),
-			"another attempt": a.NextAttempt(t.Context(), owner, &next, record(audit.KindIntent, &next)),
-			"the end":         a.End(t.Context(), owner, ending(turn.Response, chat.Completed)),
+			"the next batch":      a.AppendEvents(t.Context(), owner, id, chat.Batched{Number: 1, Steps: []byte("late"), LastEvent: 1000}),
+			"the last batch anew": a.AppendEvents(t.Context(), owner, id, chat.Batched{Number: 0, Steps: []byte("first and late"), LastEvent: 1000}),
+			"more numbers":        a.AppendEvents(t.Context(), owner, id, chat.Batched{Number: 1, Steps: []byte("late"), LastEvent: 2000}),
+			"another attempt":     a.NextAttempt(t.Context(), owner, &next, record(audit.KindIntent, &next)),
+			"the end":             a.End(t.Context(), owner, ending(turn.Response, chat.Completed)),
 		} {
 			if !fault.Is(err, chat.CodeResponseEnded) {
 				t.Errorf("%s was let pass: %v", name, err)

@@ -1,0 +1,173 @@
+package chat_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/parley-llm/parley/internal/audit"
+	"github.com/parley-llm/parley/internal/chat"
+	"github.com/parley-llm/parley/internal/fault"
+)
+
+// taken is a store whose responses another process may take over.
+type taken struct {
+	*faulty
+	// by is told of each end of a response that was taken over, which is refused.
+	by atomic.Pointer[func()]
+}
+
+func (*taken) Renew(context.Context, []chat.Running) ([]chat.Running, error) { return nil, nil }
+func (*taken) RequestCancel(context.Context, string, string) error           { return nil }
+func (*taken) CancelRequests(context.Context) ([]chat.Running, error)        { return nil, nil }
+func (s *taken) AppendEvents(ctx context.Context, owner, id string, b chat.Batched) error {
+	if s.by.Load() != nil {
+		return chat.ResponseEndedAlready()
+	}
+	return s.faulty.AppendEvents(ctx, owner, id, b)
+}
+
+func (s *taken) End(ctx context.Context, owner string, e *chat.Ending) error {
+	if by := s.by.Load(); by != nil {
+		(*by)()
+		return chat.ResponseEndedAlready()
+	}
+	return s.faulty.End(ctx, owner, e)
+}
+
+// newShared is a world whose store several processes share; recover ends what runs, as another one of them does that has taken it over.
+func newShared(t *testing.T, scripts ...script) (w *world, store *taken, recover func()) {
+	t.Helper()
+	w = newWorld(t, scripts...)
+	other := w.beside()
+	store = &taken{faulty: w.store}
+	w.Store = store
+	return w, store, func() {
+		if n, err := other.Recover(t.Context()); n != 1 || err != nil {
+			t.Errorf("recovered %d, %v", n, err)
+		}
+	}
+}
+
+func TestTheReaderOfAResponseThatWasTakenOverGetsTheEndThatIsStored(t *testing.T) {
+	release := make(chan struct{})
+	w, store, recover := newShared(t, until(release, "early", " late"))
+	conv := w.conversation(chat.Conversation{})
+	run := w.stream(conv, user("hi"))
+	id := run.Response().ID
+	w.logged(w.beside(), run)
+	here := run.Reader()
+	var got []numbered
+	for len(got) < 5 {
+		b, err := here.Take(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, ev := range b.Events {
+			got = append(got, numbered{ev, b.First + i})
+		}
+		<-here.C
+	}
+	// It is taken over, and ended only after its holder has tried to.
+	refused := make(chan struct{})
+	by := func() { close(refused) }
+	store.by.Store(&by)
+	close(release)
+	<-refused
+	if r := run.Response(); r.Status.Terminal() {
+		t.Errorf("told as %s before any end is stored", r.Status)
+	}
+	recover()
+	r, err := run.Wait(t.Context())
+	got = append(got, collect(t, here)...)
+	if r.Status != chat.Interrupted || code(err) != "interrupted" || fault.Of(err).ResponseID != id {
+		t.Errorf("whoever waits gets %s, %v", r.Status, err)
+	}
+	sameFrom(t, "taken over", collect(t, w.events(id, 0)), got, 0)
+	if last := got[len(got)-1]; last.Type() != "response.failed" || last.number != 1000 {
+		t.Errorf("the last event is %d, a %s", last.number, last.Type())
+	}
+	records := w.records(conv)
+	if len(records) != 2 || records[1].Kind != audit.KindOutcome || records[1].Status != "unknown_after_crash" {
+		t.Errorf("recorded is %+v", records)
+	}
+}
+
+func TestAnAnswerThatIsNotStoredIsNotCompleteWhereItWasTakenOver(t *testing.T) {
+	w, store, recover := newShared(t, says("Hello"))
+	conv := w.conversation(chat.Conversation{})
+	store.by.Store(&recover)
+	run, err := w.Respond(t.Context(), chat.Request{Caller: caller, ConversationID: conv, Input: []chat.Item{user("hi")}, Stream: true, Unstored: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := collect(t, run.Reader())
+	if r, err := run.Wait(t.Context()); r.Status != chat.Interrupted || code(err) != "interrupted" || events[len(events)-1].Type() != "response.failed" {
+		t.Errorf("it ended as %s, %v; the last event is %s", r.Status, err, events[len(events)-1].Type())
+	}
+}
+
+func TestAnEndWhoseAnswerWasLostIsOnesOwn(t *testing.T) {
+	w, _, _ := newShared(t, says("Hello"))
+	conv := w.conversation(chat.Conversation{})
+	w.store.inject(false, "End", errDisk)
+	if r, err := w.ask(conv, "hi"); err != nil || r.Status != chat.Completed {
+		t.Errorf("ended as %s, %v", r.Status, err)
+	}
+}
+
+func TestAStreamThatIsSentAgainToAnotherProcessIsFollowedThere(t *testing.T) {
+	release := make(chan struct{})
+	w := newWorld(t, until(release, "Hello", " there"))
+	conv := w.conversation(chat.Conversation{})
+	for i, req := range []chat.Request{{Stream: true}, {Background: true}} {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			req.ConversationID, req.Input = conv, []chat.Item{user("hi")}
+			req.Caller = keyed(fmt.Sprint(i), "a")
+			first, err := w.Respond(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again := req
+			again.Caller = keyed(fmt.Sprint(i), "a")
+			other := w.beside()
+			// It is let go only once the other one is followed.
+			run, err := other.Respond(t.Context(), again)
+			if err != nil || !again.Caller.Idempotency.Replayed || run.Response().ID != first.Response().ID || run.Response().Status.Terminal() {
+				t.Fatalf("sent again: %+v, %v", run, err)
+			}
+			sub, err := other.EventsAgain(t.Context(), again.Caller, run)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer sub.Close()
+			if i == 0 {
+				close(release)
+			}
+			got := collect(t, sub)
+			sameFrom(t, "on another process", got, collect(t, w.events(first.Response().ID, 0)), 0)
+			if last := got[len(got)-1]; last.Type() != "response.completed" {
+				t.Errorf("the last event is %s", last.Type())
+			}
+		})
+	}
+	if n := len(w.provider.calls()); n != 2 {
+		t.Errorf("%d calls", n)
+	}
+}
+
+func TestWhatCannotBeEndedKeepsNothingElseFromBeingEnded(t *testing.T) {
+	w := newWorld(t)
+	for i := range 3 {
+		w.orphan(w.conversation(chat.Conversation{}), fmt.Sprint("resp_", i))
+	}
+	w.store.inject(true, "End", errDisk)
+	if n, err := w.Recover(t.Context()); n != 2 || !errors.Is(err, errDisk) {
+		t.Errorf("recovered %d, %v", n, err)
+	}
+	if n, err := w.Recover(t.Context()); n != 1 || err != nil {
+		t.Errorf("then recovered %d, %v", n, err)
+	}
+}
