@@ -89,12 +89,17 @@ PORT ?= 27018
 mongo-double: ## serve a stand-in for MongoDB, for tests, on 127.0.0.1:PORT until it is stopped; needs Java and Maven
 	@internal/mongo/double/run.sh $(PORT)
 
+# CONFLICTS=0.1 UNKNOWN=0.1: the stand-in refuses one of ten statements, and one of ten commits has an outcome that is not known.
+CONFLICTS ?= 0
+UNKNOWN ?= 0
+
 .PHONY: test-mongodb
+test-mongodb: export JAVA_ARGS := -Dconflicts=$(CONFLICTS) -DunknownCommit=$(UNKNOWN) $(JAVA_ARGS)
 test-mongodb: ## run the tests that need a MongoDB, on the server that PARLEY_TEST_MONGODB_URI names or on the stand-in
 	CGO_ENABLED=1 internal/mongo/double/with.sh $(GO) test -race -count=1 -coverpkg=./internal/mongo -coverprofile=$(COVERAGE:.out=-mongodb.out) ./internal/mongo/... ./internal/legacy
 	@awk -v mongodb=1 -f .ci/coverage.awk $(COVERAGE:.out=-mongodb.out)
 	internal/mongo/double/with.sh $(GO) test -count=1 ./cmd/parley -run MongoDB
-	internal/mongo/double/with.sh $(GO) test -count=1 ./internal/server
+	internal/mongo/double/with.sh $(GO) test -count=1 ./internal/chat ./internal/faulttest ./internal/server
 
 KILLS ?= 1000
 SEED ?=

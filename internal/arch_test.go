@@ -40,6 +40,7 @@ var imports = map[string][]string{
 	"internal/sqlite":    {"chat", "llm", "audit", "search", "fault"},
 	"internal/mongo":     {"chat", "llm", "audit", "search", "fault"},
 	"internal/mongotest": {},
+	"internal/opentest":  {"chat", "audit", "sqlite", "mongo", "mongotest"},
 	"internal/server":    {"chat", "llm", "audit", "search", "fault", "sse", "rawjson", "api"},
 	"internal/config":    {},
 	"internal/legacy":    {"chat", "llm", "fault"},

@@ -239,7 +239,7 @@ func TestAnUnstoredResponseThatACrashBrokeOffHasAnOutcome(t *testing.T) {
 	}
 	begun(t, run)
 	for _, want := range []int{1, 0} {
-		if n, err := w.beside().Recover(t.Context()); n != want || err != nil {
+		if n, err := w.recover(w.beside()); n != want || err != nil {
 			t.Fatalf("%d recovered, %v", n, err)
 		}
 	}

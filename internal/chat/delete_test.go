@@ -154,10 +154,11 @@ func TestAConversationThatACrashLeftLockedCanBeDeleted(t *testing.T) {
 	w := newWorld(t, says("never"))
 	conv := w.conversation(chat.Conversation{})
 	w.orphan(conv, "resp_lost")
+	w.takeOver()
 	if err := w.DeleteConversation(t.Context(), caller, conv, 0); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := w.Recover(t.Context()); err != nil || n != 1 {
+	if n, err := w.recover(w.Service); err != nil || n != 1 {
 		t.Errorf("recovered %d, %v", n, err)
 	}
 	w.verify()

@@ -156,10 +156,12 @@ func TestAStreamIsReadOnWhileItRuns(t *testing.T) {
 	}
 }
 
-// beside is another service on the same store, as another process on a shared database is.
+// beside is another service on the same database, as another process is where that can be.
 func (w *world) beside() *chat.Service {
+	w.t.Helper()
+	store := w.another()
 	s := &chat.Service{
-		Store: w.Store, Audit: w.Audit, Router: w.Router, DefaultModel: w.DefaultModel, Masker: w.Masker, Log: w.Log, Now: w.Now, NewID: w.NewID,
+		Store: store, Audit: store, Router: w.Router, DefaultModel: w.DefaultModel, Masker: w.Masker, Log: w.Log, Now: w.Now, NewID: w.NewID,
 		Pseudonym: w.Pseudonym, AuditMaxChars: w.AuditMaxChars, UpstreamTimeout: w.UpstreamTimeout, UpstreamConcurrency: w.UpstreamConcurrency,
 	}
 	return s
@@ -191,7 +193,7 @@ func TestACrashLeavesWhatWasLoggedOneJumpAndOneEnd(t *testing.T) {
 	run := w.stream(conv, user("hi"))
 	crashed := w.beside()
 	w.logged(crashed, run)
-	if n, err := crashed.Recover(t.Context()); n != 1 || err != nil {
+	if n, err := w.recover(crashed); n != 1 || err != nil {
 		t.Fatalf("%d recovered, %v", n, err)
 	}
 	id := run.Response().ID
@@ -252,9 +254,9 @@ func (w *world) respondBy(s *chat.Service, conv, text string) (chat.Response, er
 func TestACrashAheadOfTheFirstBatchLeavesTheBeginning(t *testing.T) {
 	w := newWorld(t, says("never"))
 	conv := w.conversation(chat.Conversation{})
-	w.orphan(conv, "resp_orphan")
-	w.orphanLog(1000, "resp_orphan")
-	if n, err := w.Recover(t.Context()); n != 1 || err != nil {
+	orphaned := w.orphan(conv, "resp_orphan")
+	w.orphanLog(orphaned, 1000, "resp_orphan")
+	if n, err := w.recover(w.Service); n != 1 || err != nil {
 		t.Fatalf("%d recovered, %v", n, err)
 	}
 	var got []string
@@ -267,9 +269,9 @@ func TestACrashAheadOfTheFirstBatchLeavesTheBeginning(t *testing.T) {
 }
 
 // orphanLog gives a response an event log in which nothing is.
-func (w *world) orphanLog(last int, response string) {
+func (w *world) orphanLog(store chat.Store, last int, response string) {
 	w.t.Helper()
-	if err := w.store.AppendEvents(w.t.Context(), caller.Owner, response, chat.Batched{LastEvent: last}); err != nil {
+	if err := store.AppendEvents(w.t.Context(), caller.Owner, response, chat.Batched{LastEvent: last}); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
-	"path/filepath"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -17,8 +17,9 @@ import (
 	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/fault"
 	"github.com/parley-llm/parley/internal/llm"
+	"github.com/parley-llm/parley/internal/mongotest"
+	"github.com/parley-llm/parley/internal/opentest"
 	"github.com/parley-llm/parley/internal/pii"
-	"github.com/parley-llm/parley/internal/sqlite"
 )
 
 var caller = chat.Caller{Owner: chat.DefaultOwner, Actor: "anonymous", RequestID: "req_test"}
@@ -132,11 +133,17 @@ func until(release <-chan struct{}, first string, rest ...string) script {
 
 // faulty is a store that fails on demand, before or after it took effect.
 type faulty struct {
-	*sqlite.Store
+	opentest.Store
 	mu     sync.Mutex
 	before map[string][]error
 	after  map[string][]error
 	hook   map[string]func()
+}
+
+// shared is one that several processes may use.
+type shared struct {
+	*faulty
+	chat.Shared
 }
 
 var errDisk = fault.New(fault.Unavailable, chat.CodeStoreUnavailable, "The store is unavailable.")
@@ -224,8 +231,8 @@ type world struct {
 	t        *testing.T
 	provider *provider
 	store    *faulty
+	database *opentest.Database
 	catalog  catalog
-	path     string
 }
 
 // catalog holds what is known of models by their names.
@@ -243,7 +250,7 @@ func (c catalog) Ask(llm.Endpoint, string, int64) {}
 
 func newWorld(t *testing.T, scripts ...script) *world {
 	t.Helper()
-	w := &world{t: t, provider: &provider{scripts: scripts}, catalog: catalog{}, path: filepath.Join(t.TempDir(), "parley.db")}
+	w := &world{t: t, provider: &provider{scripts: scripts}, database: opentest.New(t, os.Getenv(mongotest.Env)), catalog: catalog{}}
 	w.open()
 	return w
 }
@@ -254,14 +261,9 @@ func (w *world) open() {
 	now := time.Now
 	newID := chat.NewID(now)
 	log := slog.New(slog.DiscardHandler)
-	store, err := sqlite.Open(w.t.Context(), sqlite.Options{Path: w.path, Now: now, NewID: newID, Log: log})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(func() { _ = store.Close() })
-	w.store = &faulty{Store: store, before: map[string][]error{}, after: map[string][]error{}, hook: map[string]func(){}}
+	w.store = &faulty{Store: w.database.Open(opentest.Options{Now: now, NewID: newID, Log: log}), before: map[string][]error{}, after: map[string][]error{}, hook: map[string]func(){}}
 	w.Service = &chat.Service{
-		Store: w.store, Audit: w.store, Masker: pii.New(), Log: log, Now: now, NewID: newID,
+		Store: either(w.store), Audit: w.store, Masker: pii.New(), Log: log, Now: now, NewID: newID,
 		Router: &llm.Router{
 			Endpoints: []llm.Endpoint{{Name: "test", Host: "llm.test", Provider: w.provider}, {Name: "other", Host: "other.test", Provider: w.provider}},
 			Default:   "test",
@@ -274,6 +276,39 @@ func (w *world) open() {
 	}
 }
 
+// either is the store with all that it can.
+func either(f *faulty) chat.Store {
+	if s, ok := f.Store.(chat.Shared); ok {
+		return shared{f, s}
+	}
+	return f
+}
+
+// recover has a service end what is left of others, of whom no sign of life has been seen for as long as is waited.
+func (w *world) recover(s *chat.Service) (int, error) {
+	n, err := s.Recover(w.t.Context())
+	if err != nil || !w.database.Shared() {
+		return n, err
+	}
+	w.database.Lapse()
+	lapsed, err := s.Recover(w.t.Context())
+	return n + lapsed, err
+}
+
+// takeOver makes what is left of others this process's own, where others there may be, and does not end it yet.
+func (w *world) takeOver() {
+	w.t.Helper()
+	if !w.database.Shared() {
+		return
+	}
+	for range 2 {
+		if _, err := w.store.Orphans(w.t.Context()); err != nil {
+			w.t.Fatal(err)
+		}
+		w.database.Lapse()
+	}
+}
+
 func (w *world) conversation(c chat.Conversation) string {
 	w.t.Helper()
 	c, err := w.CreateConversation(w.t.Context(), caller, c, nil)
@@ -283,9 +318,10 @@ func (w *world) conversation(c chat.Conversation) string {
 	return c.ID
 }
 
-// orphan leaves in the store what a crash leaves: what Begin wrote, and nothing after it.
-func (w *world) orphan(conv, response string) {
+// orphan leaves in the database what a crash leaves: what Begin wrote, and nothing after it. It returns the store of who has crashed.
+func (w *world) orphan(conv, response string) chat.Store {
 	w.t.Helper()
+	store := w.another()
 	c, _, err := w.store.Context(w.t.Context(), caller.Owner, conv, 0)
 	if err != nil {
 		w.t.Fatal(err)
@@ -304,9 +340,18 @@ func (w *world) orphan(conv, response string) {
 			ID: w.NewID(chat.PrefixAudit), Time: c.CreatedAt, Kind: audit.KindIntent, Owner: caller.Owner, ConversationID: conv, ResponseID: response, Attempt: 1,
 		},
 	}
-	if err := w.store.Begin(w.t.Context(), caller.Owner, &turn); err != nil {
+	if err := store.Begin(w.t.Context(), caller.Owner, &turn); err != nil {
 		w.t.Fatal(err)
 	}
+	return store
+}
+
+// another is the store of another process, or of this one where there can be only one.
+func (w *world) another() opentest.Store {
+	if !w.database.Shared() {
+		return w.store
+	}
+	return w.database.Open(opentest.Options{Now: w.Now, NewID: w.NewID, Log: w.Log})
 }
 
 func user(text string) chat.Item { return message(llm.User, text) }
@@ -372,13 +417,7 @@ func (w *world) verify() {
 	if err := w.store.Close(); err != nil {
 		w.t.Fatal(err)
 	}
-	report, err := sqlite.VerifyAudit(context.Background(), w.path, nil)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if !report.OK {
-		w.t.Errorf("the audit log does not verify: %+v", report.Findings)
-	}
+	w.database.Verify(context.WithoutCancel(w.t.Context()))
 }
 
 // events reads a response's events from the one numbered from.

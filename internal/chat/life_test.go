@@ -101,7 +101,7 @@ func TestAfterACrashAResponseIsInterruptedAndItsConversationUsable(t *testing.T)
 	w := newWorld(t, until(nil, "lost"), says("ok"))
 	conv := w.conversation(chat.Conversation{})
 	w.orphan(conv, "resp_lost")
-	n, err := w.Recover(t.Context())
+	n, err := w.recover(w.Service)
 	if err != nil || n != 1 {
 		t.Fatalf("recovered %d, %v", n, err)
 	}

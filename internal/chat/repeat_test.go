@@ -315,7 +315,7 @@ func TestAfterACrashTheInterruptedResponseIsReplayed(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.open()
-	if n, err := w.Recover(t.Context()); n != 1 || err != nil {
+	if n, err := w.recover(w.Service); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
 	for range 2 {

@@ -248,7 +248,7 @@ func TestATitleThatACrashBrokeOffHasAnOutcome(t *testing.T) {
 	w.mustAsk(conv, "hello")
 	e.next(t)
 	<-begun
-	if n, err := w.Recover(t.Context()); n != 1 || err != nil {
+	if n, err := w.recover(w.beside()); n != 1 || err != nil {
 		t.Fatalf("%d recovered, %v", n, err)
 	}
 	records := w.records(conv)

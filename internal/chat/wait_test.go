@@ -156,7 +156,7 @@ func TestAPromptWaitsForAResponseThatNobodyMakesHere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, says("Hello"))
 		conv := w.conversation(chat.Conversation{})
-		w.orphan(conv, "resp_elsewhere")
+		elsewhere := w.orphan(conv, "resp_elsewhere")
 		begun := w.wait(t.Context(), conv, "hi")
 		time.Sleep(5 * time.Second)
 		r, err := w.store.Response(t.Context(), caller.Owner, "resp_elsewhere")
@@ -167,7 +167,7 @@ func TestAPromptWaitsForAResponseThatNobodyMakesHere(t *testing.T) {
 		outcome := audit.Record{
 			ID: w.NewID(chat.PrefixAudit), Time: r.CompletedAt, Kind: audit.KindOutcome, Owner: r.Owner, ConversationID: conv, ResponseID: r.ID, Attempt: 1,
 		}
-		if err := w.store.End(t.Context(), caller.Owner, &chat.Ending{Response: r, Outcome: outcome}); err != nil {
+		if err := elsewhere.End(t.Context(), caller.Owner, &chat.Ending{Response: r, Outcome: outcome}); err != nil {
 			t.Fatal(err)
 		}
 		ended := time.Now()

@@ -205,5 +205,10 @@ func (l *load) ended() {
 	l.t.Logf("responses: %v", statuses)
 	if n := statuses["completed"] + statuses["failed"]; n != len(l.ids) || n == 0 {
 		l.t.Errorf("of %d responses: %v", len(l.ids), statuses)
+		for line := range strings.Lines(l.logs.String()) {
+			if strings.Contains(line, `"level":"ERROR"`) {
+				l.t.Log(line)
+			}
+		}
 	}
 }

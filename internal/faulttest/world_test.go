@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -20,10 +20,11 @@ import (
 	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/llm"
 	"github.com/parley-llm/parley/internal/llmtest"
+	"github.com/parley-llm/parley/internal/mongotest"
 	"github.com/parley-llm/parley/internal/openai"
+	"github.com/parley-llm/parley/internal/opentest"
 	"github.com/parley-llm/parley/internal/pii"
 	"github.com/parley-llm/parley/internal/server"
-	"github.com/parley-llm/parley/internal/sqlite"
 	"github.com/parley-llm/parley/internal/tokens"
 	"github.com/parley-llm/parley/internal/upstream"
 )
@@ -49,13 +50,12 @@ func (unasked) Ask(llm.Endpoint, string, int64) {}
 
 // world is a server as cmd/parley wires it, with a provider that fails and one that is well.
 type world struct {
-	t       testing.TB
-	service *chat.Service
-	store   *sqlite.Store
-	path    string
-	url     string
-	client  *http.Client
-	logs    *logs
+	t        testing.TB
+	service  *chat.Service
+	database *opentest.Database
+	url      string
+	client   *http.Client
+	logs     *logs
 	// heard is everything that any answer has said.
 	heard bytes.Buffer
 	close func()
@@ -70,16 +70,12 @@ func newWorld(t testing.TB, others ...llm.Endpoint) *world {
 	t.Helper()
 	now := time.Now
 	newID := chat.NewID(now)
-	w := &world{t: t, logs: &logs{}, path: filepath.Join(t.TempDir(), "parley.db")}
+	w := &world{t: t, logs: &logs{}, database: opentest.New(t, os.Getenv(mongotest.Env))}
 	log := slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	var err error
-	w.store, err = sqlite.Open(t.Context(), sqlite.Options{Path: w.path, Now: now, NewID: newID, Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := w.database.Open(opentest.Options{Now: now, NewID: newID, Log: log})
 	metrics := server.NewMetrics()
 	w.service = &chat.Service{
-		Store: w.store, Audit: w.store, Masker: pii.New(), Log: log, Now: now, NewID: newID,
+		Store: store, Audit: store, Masker: pii.New(), Log: log, Now: now, NewID: newID,
 		Router: &llm.Router{
 			Endpoints: append(others, llm.Endpoint{Name: "healthy", Host: "healthy.test", Provider: newHealthy(t)}),
 			Default:   "healthy",
@@ -94,7 +90,7 @@ func newWorld(t testing.TB, others ...llm.Endpoint) *world {
 	w.close = sync.OnceFunc(func() {
 		ts.Close()
 		w.service.Drain(t.Context())
-		if err := w.store.Close(); err != nil {
+		if err := store.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -172,13 +168,7 @@ func (w *world) conversation() string {
 func (w *world) verify() {
 	w.t.Helper()
 	w.close()
-	report, err := sqlite.VerifyAudit(context.WithoutCancel(w.t.Context()), w.path, nil)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if !report.OK {
-		w.t.Errorf("the audit log does not verify: %+v", report.Findings)
-	}
+	w.database.Verify(context.WithoutCancel(w.t.Context()))
 }
 
 // logs keeps what was logged.

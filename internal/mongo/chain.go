@@ -74,7 +74,7 @@ type sealer struct {
 
 func newSealer(s *Store) *sealer {
 	return &sealer{
-		store: s, queued: map[string]bool{}, watch: newWatch(s.options.elapsed), settled: make(chan struct{}),
+		store: s, queued: map[string]bool{}, watch: newWatch(s.options.Elapsed), settled: make(chan struct{}),
 		wake: make(chan struct{}, 1), now: make(chan struct{}, 1),
 	}
 }

@@ -150,7 +150,7 @@ func (w *watch) lapsed(now map[string]string) (dead []string) {
 		switch before, known := w.seen[name]; {
 		case !known || before.stamp != stamp:
 			w.seen[name] = sign{stamp: stamp, at: at}
-		case at-before.at >= leaseTerm:
+		case at-before.at >= LeaseTerm:
 			dead = append(dead, name)
 		}
 	}

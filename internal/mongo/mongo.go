@@ -29,9 +29,9 @@ var (
 	_ audit.Log   = (*Store)(nil)
 )
 
-// leaseTerm is how long a process that gives no sign of life is waited for. Each measures it on its own clock, from when it has
+// LeaseTerm is how long a process that gives no sign of life is waited for. Each measures it on its own clock, from when it has
 // itself seen the last sign; no two clocks are compared.
-const leaseTerm = 30 * time.Second
+const LeaseTerm = 30 * time.Second
 
 // Options say how to open a store. Only URI is required.
 type Options struct {
@@ -48,8 +48,9 @@ type Options struct {
 	// SearchTimeout bounds a list of conversations that is filtered or searched; by default two seconds.
 	SearchTimeout time.Duration
 
-	// elapsed is the monotonic clock that leases are measured with, but in tests.
-	elapsed func() time.Duration
+	// Elapsed is the monotonic clock that leases are measured with; by default the process's own, as it is everywhere but in tests.
+	Elapsed func() time.Duration
+
 	monitor *event.CommandMonitor
 }
 
@@ -66,9 +67,9 @@ func (o Options) withDefaults() Options {
 	if o.SearchTimeout == 0 {
 		o.SearchTimeout = searchTimeout
 	}
-	if o.elapsed == nil {
+	if o.Elapsed == nil {
 		start := time.Now()
-		o.elapsed = func() time.Duration { return time.Since(start) }
+		o.Elapsed = func() time.Duration { return time.Since(start) }
 	}
 	return o
 }
@@ -112,7 +113,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{
 		options: o, client: client, db: db, holder: newKey(),
-		held: held{runs: map[string]*run{}}, watched: newWatch(o.elapsed),
+		held: held{runs: map[string]*run{}}, watched: newWatch(o.Elapsed),
 		forks: make(chan struct{}, maxForks), searches: make(chan struct{}, maxSearches),
 	}
 	if err := s.open(ctx); err != nil {

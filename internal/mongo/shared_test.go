@@ -77,17 +77,17 @@ func TestAResponseIsTakenOverWhenItsLeaseHasRunOutAndNotBefore(t *testing.T) {
 	turn := begin(t, a, "conv_1", "resp_1")
 	running := []chat.Running{{Owner: owner, ID: "resp_1"}}
 	for range 3 {
-		if got := orphans(t, b, leaseTerm-time.Second); len(got) != 0 {
+		if got := orphans(t, b, LeaseTerm-time.Second); len(got) != 0 {
 			t.Fatalf("taken over within its term: %+v", got)
 		}
 		if lost, err := a.Renew(t.Context(), running); err != nil || len(lost) != 0 {
 			t.Fatalf("renewing: %v, lost %v", err, lost)
 		}
 	}
-	if got := orphans(t, a, 2*leaseTerm); len(got) != 0 {
+	if got := orphans(t, a, 2*LeaseTerm); len(got) != 0 {
 		t.Fatalf("taken from itself: %+v", got)
 	}
-	if got := orphans(t, b, leaseTerm); len(got) != 1 || got[0].ID != turn.Response.ID {
+	if got := orphans(t, b, LeaseTerm); len(got) != 1 || got[0].ID != turn.Response.ID {
 		t.Fatalf("not taken over: %+v", got)
 	}
 	if lost, err := a.Renew(t.Context(), running); err != nil || len(lost) != 1 {
@@ -95,7 +95,7 @@ func TestAResponseIsTakenOverWhenItsLeaseHasRunOutAndNotBefore(t *testing.T) {
 	}
 	// Who has died while taking over is taken over from.
 	c := openAt(t, Options{Database: a.database})
-	if got := orphans(t, c, leaseTerm); len(got) != 1 {
+	if got := orphans(t, c, LeaseTerm); len(got) != 1 {
 		t.Errorf("the second to take it over finds %+v", got)
 	}
 }
@@ -108,7 +108,7 @@ func TestWhatAPausedHolderStillWritesIsRefused(t *testing.T) {
 		if err := a.AppendEvents(t.Context(), owner, id, chat.Batched{Number: 0, Steps: []byte("first"), LastEvent: 1000}); err != nil {
 			t.Fatal(err)
 		}
-		if got := orphans(t, b, leaseTerm); len(got) != 1 {
+		if got := orphans(t, b, LeaseTerm); len(got) != 1 {
 			t.Fatalf("taken over: %+v", got)
 		}
 		next := turn.Response
@@ -175,7 +175,7 @@ func TestAConversationOfAnotherProcessIsNotDeletedWhileThatRunsAResponse(t *test
 	if err := b.DeleteConversation(t.Context(), owner, "conv_1", 0, "resp_1"); !fault.Is(err, chat.CodeConversationLocked) {
 		t.Errorf("deleted: %v", err)
 	}
-	orphans(t, b, leaseTerm)
+	orphans(t, b, LeaseTerm)
 	if err := b.DeleteConversation(t.Context(), owner, "conv_1", 0, "resp_1"); err != nil {
 		t.Errorf("what was taken over hinders: %v", err)
 	}
@@ -219,7 +219,7 @@ func TestWhatADeadProcessHasNotSealedAnotherSeals(t *testing.T) {
 		if err := b.sealer.tend(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		b.ahead.Add(int64(leaseTerm))
+		b.ahead.Add(int64(LeaseTerm))
 	}
 	for range 2 {
 		if err := b.sealer.tend(t.Context()); err != nil {
@@ -239,7 +239,7 @@ func TestAProcessThatWasTakenForDeadBeginsAnotherChain(t *testing.T) {
 		if err := b.sealer.tend(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		b.ahead.Add(int64(leaseTerm))
+		b.ahead.Add(int64(LeaseTerm))
 	}
 	for i := range 3 {
 		turn := begin(t, a, fmt.Sprint("conv_", i), fmt.Sprint("resp_", i))

@@ -28,7 +28,7 @@ func (s *testStore) Orphans(ctx context.Context) ([]chat.Response, error) {
 	if _, err := s.Store.Orphans(ctx); err != nil {
 		return nil, err
 	}
-	s.ahead.Add(int64(leaseTerm))
+	s.ahead.Add(int64(LeaseTerm))
 	return s.Store.Orphans(ctx)
 }
 
@@ -41,7 +41,7 @@ func openAt(t *testing.T, o Options) *testStore {
 	}
 	ahead := &atomic.Int64{}
 	start := time.Now()
-	o.elapsed = func() time.Duration { return time.Since(start) + time.Duration(ahead.Load()) }
+	o.Elapsed = func() time.Duration { return time.Since(start) + time.Duration(ahead.Load()) }
 	o.SearchTimeout = time.Minute
 	if o.Now == nil {
 		// The suite has a time of its own; by today's clock, what it keeps for a day would be gone.

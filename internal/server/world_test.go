@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,18 +14,16 @@ import (
 	"time"
 
 	"github.com/parley-llm/parley/internal/anthropic"
-	"github.com/parley-llm/parley/internal/audit"
 	"github.com/parley-llm/parley/internal/breaker"
 	"github.com/parley-llm/parley/internal/catalog"
 	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/llm"
 	"github.com/parley-llm/parley/internal/llmtest"
-	"github.com/parley-llm/parley/internal/mongo"
 	"github.com/parley-llm/parley/internal/mongotest"
 	"github.com/parley-llm/parley/internal/openai"
+	"github.com/parley-llm/parley/internal/opentest"
 	"github.com/parley-llm/parley/internal/pii"
 	"github.com/parley-llm/parley/internal/server"
-	"github.com/parley-llm/parley/internal/sqlite"
 	"github.com/parley-llm/parley/internal/tokens"
 	"github.com/parley-llm/parley/internal/upstream"
 )
@@ -91,7 +88,7 @@ func (o *settings) read(t *testing.T, text string) {
 type world struct {
 	t        *testing.T
 	service  *chat.Service
-	store    dataStore
+	store    opentest.Store
 	upstream *llmtest.Upstream
 	// anthropic is nil unless there is such a provider.
 	anthropic *llmtest.Upstream
@@ -103,38 +100,13 @@ type world struct {
 	spec      func() spec
 }
 
-// dataStore is either store.
-type dataStore interface {
-	chat.Store
-	audit.Log
-	Close() error
-}
-
-// openStore opens a new SQLite file or, where the environment names a MongoDB, a new database there.
-func openStore(t *testing.T, now func() time.Time, newID func(string) string) dataStore {
-	t.Helper()
-	if uri := os.Getenv(mongotest.Env); uri != "" {
-		s, err := mongo.Open(t.Context(), mongo.Options{URI: uri, Database: mongotest.Database(t, uri), Now: now, NewID: newID})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "parley.db"), Now: now, NewID: newID})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 func newWorld(t *testing.T, o settings) *world {
 	t.Helper()
 	now := time.Now
 	newID := chat.NewID(now)
 	w := &world{t: t, upstream: llmtest.NewUpstream(t), metrics: server.NewMetrics(), logs: &logs{}}
 	log := slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	w.store = openStore(t, now, newID)
-	t.Cleanup(func() { _ = w.store.Close() })
+	w.store = opentest.New(t, os.Getenv(mongotest.Env)).Open(opentest.Options{Now: now, NewID: newID})
 	provider, err := openai.New(upstream.Config{BaseURL: w.upstream.URL + "/v1", Key: "sk-upstream-canary", FirstByteTimeout: 5 * time.Second, IdleTimeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
