@@ -109,6 +109,10 @@ SECONDS ?=
 crash: build ## kill the server KILLS times under load and look for what was lost, for at most SECONDS; SEED repeats a run
 	PARLEY_KILLS=$(KILLS) PARLEY_SECONDS=$(SECONDS) PARLEY_SEED=$(SEED) PARLEY_TEST_BINARY=$(CURDIR)/bin/parley $(GO) test ./cmd/parley -run TestKilled -count=1 -v -timeout 2h
 
+.PHONY: instances
+instances: build ## have instances on one MongoDB killed, paused and replaced under load for SECONDS, and look for what was lost; SEED repeats a run
+	PARLEY_SECONDS=$(or $(SECONDS),600) PARLEY_SEED=$(SEED) PARLEY_TEST_BINARY=$(CURDIR)/bin/parley internal/mongo/double/with.sh $(GO) test ./cmd/parley -run 'TestInstances|CatchOnMongoDB' -parallel 8 -count=1 -v -timeout 2h
+
 .PHONY: faults
 faults: ## have a model's provider fail in every known way, ROUNDS times; flags of go test in ARGS
 	PARLEY_FAULT_ROUNDS=$(or $(ROUNDS),5) $(GO) test ./internal/faulttest -run TestFaults -count=1 -v -timeout 30m $(ARGS)

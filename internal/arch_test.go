@@ -46,7 +46,7 @@ var imports = map[string][]string{
 	"internal/legacy":    {"chat", "llm", "fault"},
 	"internal/llmtest":   {"llm", "sse", "fault"},
 	"internal/storetest": {"chat", "llm", "audit", "search", "fault"},
-	"internal/crashtest": {"api", "sqlite"},
+	"internal/crashtest": {"api", "audit", "mongo", "sqlite"},
 }
 
 // core packages know no HTTP, no SQL, no provider, and need nothing but the standard library.
@@ -64,7 +64,7 @@ var outside = map[string][]string{
 	"github.com/sony/gobreaker":     {"internal/breaker"},
 	"github.com/pressly/goose":      {"internal/sqlite"},
 	"github.com/tiktoken-go":        {"internal/tokens"},
-	"go.mongodb.org/mongo-driver":   {"internal/mongo", "internal/mongotest", "internal/legacy"},
+	"go.mongodb.org/mongo-driver":   {"internal/mongo", "internal/mongotest", "internal/legacy", "internal/crashtest"},
 	"modernc.org/sqlite":            {"internal/sqlite"},
 	"zombiezen.com/go/sqlite":       {"internal/sqlite", "internal/crashtest"},
 	"golang.org/x/term":             {"internal/terminal"},

@@ -33,7 +33,7 @@ func TestBackupsUnderLoadHoldWhatWasAcknowledged(t *testing.T) {
 		took, running := e.backUp(t, p)
 		longest, underWay = max(longest, took), underWay+running
 	}
-	info, err := os.Stat(e.database())
+	info, err := os.Stat(string(e.database()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,17 +91,19 @@ func (e *era) backUp(t *testing.T, p *process) (took time.Duration, running int)
 		t.Fatal(err)
 	}
 	promise := crashtest.Promised(entries, known, until)
-	found, err := promise.CheckDatabase(t.Context(), file, false)
+	database := crashtest.SQLite(file)
+	found, err := promise.CheckDatabase(t.Context(), database, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	running, err = crashtest.Running(file)
+	contents, err := database.Read(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	running = len(contents.Running())
 	restored := launch(t, data, nil)
 	restored.await(t)
-	settled, err := promise.CheckDatabase(t.Context(), file, true)
+	settled, err := promise.CheckDatabase(t.Context(), database, true)
 	if err != nil {
 		t.Fatal(err)
 	}

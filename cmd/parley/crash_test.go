@@ -69,7 +69,9 @@ func newEra(t *testing.T, seed uint64) *era {
 	return e
 }
 
-func (e *era) database() string { return filepath.Join(e.data, "parley.db") }
+func (e *era) database() crashtest.SQLite {
+	return crashtest.SQLite(filepath.Join(e.data, "parley.db"))
+}
 
 // launch starts a server on the era's data and waits until it is ready.
 func (e *era) launch(t *testing.T) *process {

@@ -110,7 +110,7 @@ func TestTheInvariantsCatchWhatTheyAreFor(t *testing.T) {
 			for _, statement := range tt.plant {
 				alter(t, filepath.Join(copied, "parley.db"), statement)
 			}
-			found, err := promise.CheckDatabase(t.Context(), filepath.Join(copied, "parley.db"), true)
+			found, err := promise.CheckDatabase(t.Context(), crashtest.SQLite(filepath.Join(copied, "parley.db")), true)
 			if err != nil {
 				t.Fatal(err)
 			}

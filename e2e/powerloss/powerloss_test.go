@@ -166,7 +166,7 @@ func (m *machine) violations(t *testing.T, conversations []string) []crashtest.V
 	if conversations == nil {
 		conversations = promise.Conversations()
 	}
-	found, err := promise.CheckDatabase(t.Context(), filepath.Join(data, "parley.db"), true)
+	found, err := promise.CheckDatabase(t.Context(), crashtest.SQLite(filepath.Join(data, "parley.db")), true)
 	if err != nil {
 		t.Fatal(err)
 	}

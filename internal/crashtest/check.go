@@ -126,6 +126,9 @@ func (v *view) checkMessages() {
 	texts, seqs := map[string]*api.Message{}, map[int64]string{}
 	for _, m := range v.order {
 		text := m.Text()
+		if m.Role == "user" && texts[text] != nil {
+			v.add(NothingIsMadeUp, "%s: %q is there twice, and was sent once: %s, %s", v.want.id, short(text), texts[text].ID, m.ID)
+		}
 		texts[text], seqs[m.Seq] = m, m.ID
 		if m.Role == "user" && !v.promise.sent[text] {
 			v.add(NothingIsMadeUp, "%s: %s says %q", v.want.id, m.ID, short(text))

@@ -1,6 +1,7 @@
 package crashtest
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -22,7 +23,7 @@ func (c *client) create(ctx context.Context) error {
 		texts[i].Text = Text(c.random)
 		body.Messages[i] = api.NewMessage{Role: "user", Content: api.Text(texts[i].Text)}
 	}
-	return c.call(Entry{Op: OpCreate, Messages: texts}, func(int64) (Entry, error) {
+	return c.call(ctx, Entry{Op: OpCreate, Messages: texts}, func(ctx context.Context, _ int64) (Entry, error) {
 		conv, err := c.api.CreateConversation(ctx, body)
 		if err == nil {
 			c.adopt(conv.ID)
@@ -37,7 +38,7 @@ func (c *client) adopt(id string) {
 	l.touch(id)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !c.alone && len(l.shared) < maxShared && !slices.Contains(l.shared, id) {
+	if !c.alone && len(l.shared) < cmp.Or(l.Shared, fewShared) && !slices.Contains(l.shared, id) {
 		l.shared = append(l.shared, id)
 		return
 	}
@@ -46,7 +47,7 @@ func (c *client) adopt(id string) {
 
 func (c *client) append(ctx context.Context, conv string) error {
 	text := Text(c.random)
-	return c.call(Entry{Op: OpAppend, Conversation: conv, Messages: []Message{{Text: text}}}, func(int64) (Entry, error) {
+	return c.call(ctx, Entry{Op: OpAppend, Conversation: conv, Messages: []Message{{Text: text}}}, func(ctx context.Context, _ int64) (Entry, error) {
 		m, err := c.api.CreateMessage(ctx, conv, api.NewMessage{Role: "user", Content: api.Text(text)})
 		return Entry{Messages: []Message{seen(&m)}}, err
 	})
@@ -54,7 +55,7 @@ func (c *client) append(ctx context.Context, conv string) error {
 
 func (c *client) prompt(ctx context.Context, conv string) error {
 	text := Text(c.random)
-	return c.call(Entry{Op: OpPrompt, Conversation: conv, Messages: []Message{{Text: text}}}, func(int64) (Entry, error) {
+	return c.call(ctx, Entry{Op: OpPrompt, Conversation: conv, Messages: []Message{{Text: text}}}, func(ctx context.Context, _ int64) (Entry, error) {
 		r, err := c.api.Respond(ctx, conv, api.NewResponse{Prompt: api.Text(text)})
 		return asked(&r), err
 	})
@@ -74,7 +75,7 @@ func asked(r *api.Response) Entry {
 
 func (c *client) stream(ctx context.Context, conv string) error {
 	text := Text(c.random)
-	return c.call(Entry{Op: OpStream, Conversation: conv, Messages: []Message{{Text: text}}}, func(call int64) (last Entry, err error) {
+	return c.call(ctx, Entry{Op: OpStream, Conversation: conv, Messages: []Message{{Text: text}}}, func(ctx context.Context, call int64) (last Entry, err error) {
 		for ev, err := range c.api.Stream(ctx, conv, api.NewResponse{Prompt: api.Text(text)}) {
 			if err != nil {
 				return last, err
@@ -95,7 +96,7 @@ func (c *client) stream(ctx context.Context, conv string) error {
 // background has a response run in the background and, as often as not, cancels it.
 func (c *client) background(ctx context.Context, conv string) error {
 	text, id := Text(c.random), ""
-	err := c.call(Entry{Op: OpBackground, Conversation: conv, Messages: []Message{{Text: text}}}, func(int64) (Entry, error) {
+	err := c.call(ctx, Entry{Op: OpBackground, Conversation: conv, Messages: []Message{{Text: text}}}, func(ctx context.Context, _ int64) (Entry, error) {
 		r, err := c.api.Respond(ctx, conv, api.NewResponse{Prompt: api.Text(text), Background: true})
 		id = r.ID
 		return asked(&r), err
@@ -107,7 +108,7 @@ func (c *client) background(ctx context.Context, conv string) error {
 	if c.random.IntN(2) == 0 {
 		return nil
 	}
-	return c.call(Entry{Op: OpCancel, Conversation: conv, Response: id}, func(int64) (Entry, error) {
+	return c.call(ctx, Entry{Op: OpCancel, Conversation: conv, Response: id}, func(ctx context.Context, _ int64) (Entry, error) {
 		r, err := c.api.Cancel(ctx, id)
 		return asked(&r), err
 	})
@@ -115,7 +116,7 @@ func (c *client) background(ctx context.Context, conv string) error {
 
 // read reads all messages of a conversation, into into where that is not nil.
 func (c *client) read(ctx context.Context, conv string, into *[]Message) error {
-	return c.call(Entry{Op: OpRead, Conversation: conv}, func(int64) (Entry, error) {
+	return c.call(ctx, Entry{Op: OpRead, Conversation: conv}, func(ctx context.Context, _ int64) (Entry, error) {
 		var list []Message
 		for m, err := range c.api.AllMessages(ctx, conv, api.ListQuery{Limit: 100}) {
 			if err != nil {
@@ -153,7 +154,7 @@ func (c *client) fork(ctx context.Context, conv string) error {
 	for k := range copied {
 		copied[k].Text = list[k].Text
 	}
-	return c.call(Entry{Op: OpFork, Source: conv, Messages: copied}, func(int64) (Entry, error) {
+	return c.call(ctx, Entry{Op: OpFork, Source: conv, Messages: copied}, func(ctx context.Context, _ int64) (Entry, error) {
 		fork, err := c.api.ForkConversation(ctx, conv, api.ForkConversation{After: list[i].ID})
 		if err == nil {
 			c.own = append(c.own, fork.ID)
@@ -170,7 +171,7 @@ func (c *client) edit(ctx context.Context, conv string) error {
 	}
 	m := list[i]
 	m.Text = Text(c.random)
-	return c.call(Entry{Op: OpEdit, Conversation: conv, Messages: []Message{m}}, func(int64) (Entry, error) {
+	return c.call(ctx, Entry{Op: OpEdit, Conversation: conv, Messages: []Message{m}}, func(ctx context.Context, _ int64) (Entry, error) {
 		_, err := c.api.UpdateMessage(ctx, conv, m.ID, 0, api.MessagePatch{Content: api.Text(m.Text)})
 		return Entry{}, err
 	})
@@ -181,13 +182,13 @@ func (c *client) delete(ctx context.Context, conv string) error {
 	if list == nil {
 		return err
 	}
-	return c.call(Entry{Op: OpDelete, Conversation: conv, Messages: []Message{list[i]}}, func(int64) (Entry, error) {
+	return c.call(ctx, Entry{Op: OpDelete, Conversation: conv, Messages: []Message{list[i]}}, func(ctx context.Context, _ int64) (Entry, error) {
 		return Entry{}, c.api.DeleteMessage(ctx, conv, list[i].ID, 0)
 	})
 }
 
 func (c *client) deleteConversation(ctx context.Context, conv string) error {
-	err := c.call(Entry{Op: OpDeleteConversation, Conversation: conv}, func(int64) (Entry, error) {
+	err := c.call(ctx, Entry{Op: OpDeleteConversation, Conversation: conv}, func(ctx context.Context, _ int64) (Entry, error) {
 		return Entry{}, c.api.DeleteConversation(ctx, conv, 0)
 	})
 	if err == nil {

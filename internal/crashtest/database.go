@@ -2,53 +2,15 @@ package crashtest
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
-	"zombiezen.com/go/sqlite"
-	"zombiezen.com/go/sqlite/sqlitex"
-
-	parley "github.com/parley-llm/parley/internal/sqlite"
+	"github.com/parley-llm/parley/internal/audit"
 )
 
-// rules are statements that return a row, of one text, for each violation.
-var rules = []struct {
-	invariant Invariant
-	// settled: it holds when no response runs.
-	settled bool
-	sql     string
-}{
-	{OneRunning, false, `SELECT 'conversation ' || conversation || ' has ' || count(*) || ' running responses' FROM responses
-  WHERE status IN ('queued', 'in_progress') AND first_seq > 0 GROUP BY conversation HAVING count(*) > 1`},
-	{NoTornTurn, true, `SELECT id || ' is ' || status FROM responses WHERE status IN ('queued', 'in_progress')`},
-	{OneOutcome, true, `SELECT response_id || ' attempt ' || attempt || ' has ' || sum(kind = 'llm.intent') || ' intents and ' || sum(kind = 'llm.outcome') || ' outcomes'
-  FROM audit WHERE kind IN ('llm.intent', 'llm.outcome') GROUP BY response_id, attempt HAVING sum(kind = 'llm.intent') <> 1 OR sum(kind = 'llm.outcome') <> 1`},
-	{OneOutcome, false, `SELECT response_id || ' attempt ' || attempt || ' has ' || sum(kind = 'llm.intent') || ' intents and ' || sum(kind = 'llm.outcome') || ' outcomes'
-  FROM audit WHERE kind IN ('llm.intent', 'llm.outcome') GROUP BY response_id, attempt HAVING sum(kind = 'llm.intent') <> 1 OR sum(kind = 'llm.outcome') > 1`},
-	{IntentBeforeCall, false, `SELECT r.id || ' has ' || r.attempts || ' attempts and ' || count(a.pos) || ' intents' FROM responses r
-  LEFT JOIN audit a ON a.response_id = r.id AND a.kind = 'llm.intent' GROUP BY r.id HAVING count(a.pos) <> r.attempts`},
-	{OneOutcome, true, `SELECT r.id || ' is ' || r.status || ' and its last outcome says unknown_after_crash' FROM responses r
-  JOIN audit a ON a.response_id = r.id AND a.kind = 'llm.outcome' AND a.attempt = r.attempts
-  WHERE r.status <> 'interrupted' AND json_extract(CAST(a.header AS TEXT), '$.status') = 'unknown_after_crash'`},
-	{SeqIncreases, false, `SELECT c.id || ' goes on at ' || c.next_seq || ' and has an item at ' || (max(i.pos) & 16777215) FROM conversations c
-  JOIN items i ON i.pos > c.num << 24 AND i.pos < (c.num + 1) << 24 GROUP BY c.num HAVING max(i.pos) & 16777215 >= c.next_seq`},
-	{Sound, false, `SELECT c.id || ' counts ' || c.message_count || ' messages and has ' || count(i.pos) FROM conversations c
-  LEFT JOIN items i ON i.pos > c.num << 24 AND i.pos < (c.num + 1) << 24 AND i.excluded < 2 GROUP BY c.num HAVING count(i.pos) <> c.message_count`},
-	{Sound, false, `SELECT 'item ' || id || ' is of no conversation' FROM items WHERE pos >> 24 NOT IN
-  (SELECT num FROM conversations UNION ALL SELECT conversation FROM purges UNION ALL SELECT conversation FROM forks)`},
-	{Sound, false, `SELECT 'response ' || id || ' is of no conversation' FROM responses WHERE conversation NOT IN
-  (SELECT num FROM conversations UNION ALL SELECT conversation FROM purges)`},
-	{NoTornTurn, false, `SELECT i.id || ' belongs to ' || i.response_id || ', which is not there' FROM items i JOIN conversations c ON c.num = i.pos >> 24
-  WHERE i.response_id IS NOT NULL AND c.forked_conversation IS NULL AND NOT EXISTS (SELECT 1 FROM responses r WHERE r.id = i.response_id AND r.conversation = c.num)`},
-	{Sound, false, `SELECT * FROM pragma_quick_check WHERE quick_check <> 'ok'`},
-	{Sound, false, `SELECT 'a row of ' || "table" || ' refers to nothing' FROM pragma_foreign_key_check`},
-}
-
-// CheckDatabase looks into the file of a database, which a server may have open. settled says that none has been started on it
-// since a response ran, or only one that has recovered: then every response has ended.
-func (p *Promise) CheckDatabase(ctx context.Context, path string, settled bool) (_ []Violation, err error) {
+// CheckDatabase looks into a database, which servers may have open. settled says that no server has been started on it since a response ran, or
+// only one that has recovered, and that no process has died whose records no other has sealed: then every response has ended.
+func (p *Promise) CheckDatabase(ctx context.Context, db Database, settled bool) ([]Violation, error) {
 	f := &findings{}
-	report, err := parley.VerifyAudit(ctx, path, nil)
+	report, unsealed, err := db.Verify(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -58,49 +20,164 @@ func (p *Promise) CheckDatabase(ctx context.Context, path string, settled bool) 
 	if settled && report.Pending > 0 {
 		f.add(OneOutcome, "%d intents wait for an outcome", report.Pending)
 	}
-	db, err := sqlite.OpenConn(path, sqlite.OpenReadOnly)
+	if settled && unsealed > 0 {
+		f.add(ChainVerifies, "%d records have no place in a chain", unsealed)
+	}
+	c, err := db.Read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	db.SetInterrupt(ctx.Done())
-	// All rules are of one moment.
-	if err := sqlitex.ExecuteTransient(db, "BEGIN", nil); err != nil {
-		return nil, err
+	r := newRules(f, c, settled)
+	r.conversations()
+	r.items()
+	r.responses()
+	r.attempts()
+	for _, text := range c.Unsound {
+		f.add(Sound, "%s", text)
 	}
-	for _, rule := range rules {
-		if rule.settled && !settled {
-			continue
-		}
-		if err := texts(db, rule.sql, func(text string) { f.add(rule.invariant, "%s", text) }); err != nil {
-			return nil, fmt.Errorf("%s: %w", rule.invariant, err)
-		}
-	}
-	return f.list, p.checkCalls(f, db)
+	p.checkCalls(f, c)
+	return f.list, nil
 }
 
-func texts(db *sqlite.Conn, sql string, yield func(string)) error {
-	return sqlitex.ExecuteTransient(db, sql, &sqlitex.ExecOptions{ResultFunc: func(s *sqlite.Stmt) error {
-		yield(s.ColumnText(0))
-		return nil
-	}})
+// rules are what must hold of a database's contents, whatever was sent to its server.
+type rules struct {
+	*findings
+	*Contents
+	settled bool
+
+	byKey     map[string]*StoredConversation
+	byID      map[string]*StoredResponse
+	byAttempt map[attempt]*pair
+}
+
+type attempt struct {
+	response string
+	number   int
+}
+
+// pair is what is recorded of an attempt.
+type pair struct {
+	intents, outcomes int
+	status            string
+}
+
+func newRules(f *findings, c *Contents, settled bool) *rules {
+	r := &rules{findings: f, Contents: c, settled: settled, byKey: map[string]*StoredConversation{}, byID: map[string]*StoredResponse{}, byAttempt: map[attempt]*pair{}}
+	for i := range c.Conversations {
+		r.byKey[c.Conversations[i].Key] = &c.Conversations[i]
+	}
+	for i := range c.Responses {
+		r.byID[c.Responses[i].ID] = &c.Responses[i]
+	}
+	for i := range c.Attempts {
+		a := &c.Attempts[i]
+		at := attempt{a.Response, a.Attempt}
+		if r.byAttempt[at] == nil {
+			r.byAttempt[at] = &pair{}
+		}
+		if a.Kind == audit.KindIntent {
+			r.byAttempt[at].intents++
+		} else {
+			r.byAttempt[at].outcomes++
+			r.byAttempt[at].status = a.Status
+		}
+	}
+	return r
+}
+
+func (r *rules) conversations() {
+	last, messages, running := map[string]int64{}, map[string]int64{}, map[string]int{}
+	for i := range r.Items {
+		it := &r.Items[i]
+		last[it.Conversation] = max(last[it.Conversation], it.Seq)
+		if it.Message {
+			messages[it.Conversation]++
+		}
+	}
+	for _, resp := range r.Running() {
+		if resp.Turn {
+			running[resp.Conversation]++
+		}
+	}
+	for i := range r.Conversations {
+		c := &r.Conversations[i]
+		if last[c.Key] >= c.NextSeq {
+			r.add(SeqIncreases, "%s goes on at %d and has an item at %d", c.ID, c.NextSeq, last[c.Key])
+		}
+		if c.Count != messages[c.Key] {
+			r.add(Sound, "%s counts %d messages and has %d", c.ID, c.Count, messages[c.Key])
+		}
+		if n := running[c.Key]; n > 1 {
+			r.add(OneRunning, "%s has %d running responses", c.ID, n)
+		}
+		if holder := r.byID[c.Lock]; c.Lock != "" && (holder == nil || !holder.running()) {
+			r.add(NoTornTurn, "%s is held by %s, which does not run", c.ID, c.Lock)
+		}
+	}
+}
+
+func (r *rules) items() {
+	for i := range r.Items {
+		it := &r.Items[i]
+		c := r.byKey[it.Conversation]
+		if c == nil {
+			if !r.Leaving[it.Conversation] && !r.Coming[it.Conversation] {
+				r.add(Sound, "item %s is of no conversation", it.ID)
+			}
+			continue
+		}
+		// What was copied has its response where it was copied from.
+		if resp := r.byID[it.Response]; it.Response != "" && !c.Forked && (resp == nil || resp.Conversation != it.Conversation) {
+			r.add(NoTornTurn, "%s belongs to %s, which is not there", it.ID, it.Response)
+		}
+	}
+}
+
+func (r *rules) responses() {
+	for i := range r.Responses {
+		resp := &r.Responses[i]
+		if r.settled && resp.running() {
+			r.add(NoTornTurn, "%s is %s", resp.ID, resp.Status)
+		}
+		if r.byKey[resp.Conversation] == nil && !r.Leaving[resp.Conversation] {
+			r.add(Sound, "response %s is of no conversation", resp.ID)
+		}
+		intents := 0
+		for n := 1; n <= resp.Attempts; n++ {
+			if p := r.byAttempt[attempt{resp.ID, n}]; p != nil {
+				intents += p.intents
+			}
+		}
+		if intents != resp.Attempts {
+			r.add(IntentBeforeCall, "%s has %d attempts and %d intents", resp.ID, resp.Attempts, intents)
+		}
+		if p := r.byAttempt[attempt{resp.ID, resp.Attempts}]; r.settled && p != nil && p.status == unknownAfterCrash && resp.Status != "interrupted" {
+			r.add(OneOutcome, "%s is %s and its last outcome says %s", resp.ID, resp.Status, unknownAfterCrash)
+		}
+	}
+}
+
+func (r *rules) attempts() {
+	for at, p := range r.byAttempt {
+		if p.intents != 1 || p.outcomes > 1 || r.settled && p.outcomes != 1 {
+			r.add(OneOutcome, "%s attempt %d has %d intents and %d outcomes", at.response, at.number, p.intents, p.outcomes)
+		}
+	}
 }
 
 // checkCalls looks for the intents of the calls that have reached the model. An intent's time is taken before it is committed, so
 // one that is late was certainly not there.
-func (p *Promise) checkCalls(f *findings, db *sqlite.Conn) error {
-	intents, questions := map[string][]int64{}, map[string]string{}
-	if err := sqlitex.ExecuteTransient(db, `SELECT response_id, time FROM audit WHERE kind = 'llm.intent' ORDER BY response_id, attempt`, &sqlitex.ExecOptions{ResultFunc: func(s *sqlite.Stmt) error {
-		intents[s.ColumnText(0)] = append(intents[s.ColumnText(0)], s.ColumnInt64(1))
-		return nil
-	}}); err != nil {
-		return err
+func (p *Promise) checkCalls(f *findings, c *Contents) {
+	intents, questions := map[attempt]StoredAttempt{}, map[string]string{}
+	for _, a := range c.Attempts {
+		if a.Kind == audit.KindIntent {
+			intents[attempt{a.Response, a.Attempt}] = a
+		}
 	}
-	if err := sqlitex.ExecuteTransient(db, `SELECT response_id, content FROM items WHERE role = 'user' AND response_id IS NOT NULL`, &sqlitex.ExecOptions{ResultFunc: func(s *sqlite.Stmt) error {
-		questions[contentText([]byte(s.ColumnText(1)))] = s.ColumnText(0)
-		return nil
-	}}); err != nil {
-		return err
+	for i := range c.Items {
+		if it := &c.Items[i]; it.Question != "" && it.Response != "" {
+			questions[it.Question] = it.Response
+		}
 	}
 	calls := map[string]int{}
 	for _, call := range p.asked {
@@ -116,14 +193,14 @@ func (p *Promise) checkCalls(f *findings, db *sqlite.Conn) error {
 			continue
 		}
 		calls[response]++
-		if n := calls[response]; len(intents[response]) < n || intents[response][n-1] > call.Time.UnixMilli() {
+		n := calls[response]
+		if intent, found := intents[attempt{response, n}]; !found || intent.Time.UnixMilli() > call.Time.UnixMilli() {
 			f.add(IntentBeforeCall, "call %d of %s had no intent", n, response)
 		}
 		if call.Code == noIntent || call.Code == noQuestion && !p.removed(question, response) {
-			f.add(IntentBeforeCall, "when %s called the model, its intent was not committed", response)
+			f.add(IntentBeforeCall, "when %s called the model, its intent was not committed: %s", response, call.Code)
 		}
 	}
-	return nil
 }
 
 // removed reports whether a question may have been taken away while its call was on its way, by a deletion, or by an edit once the
@@ -131,48 +208,4 @@ func (p *Promise) checkCalls(f *findings, db *sqlite.Conn) error {
 func (p *Promise) removed(text, response string) bool {
 	c := p.conversations[p.questions[text].conversation]
 	return c == nil || c.may || c.gone || c.response(response).touched
-}
-
-// The codes of a call whose intent, or whose question, was not committed when it came.
-const (
-	noIntent   = "no_intent"
-	noQuestion = "no_question"
-)
-
-// The newest responses, with their questions and whether the intent of their attempt is there.
-const newestResponses = `SELECT i.content, EXISTS (SELECT 1 FROM audit a WHERE a.response_id = r.id AND a.attempt = r.attempts AND a.kind = 'llm.intent')
-  FROM responses r JOIN items i ON i.pos = r.conversation << 24 | r.first_seq ORDER BY r.num DESC LIMIT 1000`
-
-// intentOf is noIntent or noQuestion, or nothing where the intent of a question is committed.
-func intentOf(path, question string) string {
-	db, err := sqlite.OpenConn(path, sqlite.OpenReadOnly)
-	if err != nil {
-		return err.Error()
-	}
-	defer func() { _ = db.Close() }()
-	code := noQuestion
-	err = sqlitex.ExecuteTransient(db, newestResponses, &sqlitex.ExecOptions{ResultFunc: func(s *sqlite.Stmt) error {
-		if contentText([]byte(s.ColumnText(0))) != question {
-			return nil
-		}
-		if code = noIntent; s.ColumnBool(1) {
-			code = ""
-		}
-		return nil
-	}})
-	if err != nil {
-		return err.Error()
-	}
-	return code
-}
-
-// Running counts the responses that have not ended in a database.
-func Running(path string) (n int, err error) {
-	db, err := sqlite.OpenConn(path, sqlite.OpenReadOnly)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	err = texts(db, `SELECT id FROM responses WHERE status IN ('queued', 'in_progress')`, func(string) { n++ })
-	return n, err
 }

@@ -1,15 +1,19 @@
 package crashtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/parley-llm/parley/api"
 )
@@ -25,6 +29,20 @@ type Load struct {
 	// Whole has all prompts answered whole: a client then keeps its connection.
 	Whole bool
 
+	// Servers, if set, chooses one of several servers for each thing that a client does, in the place of Run's url. Where that server is gone the client goes
+	// on with another.
+	Servers func(random *rand.Rand) string
+	// Retrying is how many of the clients send a request again, as the guide to the API says: to any server, with its Idempotency-Key where it is a
+	// POST, until it is answered.
+	Retrying int
+	// Finish has what is under way when Run's ctx ends finished: whoever sends again gets an answer to everything then.
+	Finish bool
+	// Pace is about how long a client waits between two things that it does.
+	Pace time.Duration
+	// Shared is how many conversations all clients share, by default four, and Together of how many hundred things is done on one of these, by
+	// default twenty.
+	Shared, Together int
+
 	inFlight atomic.Int64
 	runs     uint64
 
@@ -34,10 +52,16 @@ type Load struct {
 	count      map[Op]int
 	refused    map[string]int
 	violations []string
+	resent     int
 }
 
-// maxShared is how many conversations all clients share.
-const maxShared = 4
+// What Shared and Together are where they are not set.
+const (
+	fewShared  = 4
+	aFifth     = 20
+	allOfThem  = 100
+	goneAWhile = 20 * time.Millisecond
+)
 
 // Run loads the server at url until it is gone or ctx ends, and returns when the last client has given up.
 func (l *Load) Run(ctx context.Context, url string) {
@@ -161,10 +185,32 @@ type client struct {
 var errGone = errors.New("the server is gone")
 
 func (c *client) work(ctx context.Context) {
+	requests := ctx
+	if c.load.Finish {
+		requests = context.WithoutCancel(ctx)
+	}
 	for ctx.Err() == nil {
-		if errors.Is(c.step(ctx), errGone) {
+		c.goElsewhere()
+		if errors.Is(c.step(requests), errGone) && c.load.Servers == nil {
 			return
 		}
+		if c.load.Pace > 0 {
+			wait(ctx, time.Duration(c.random.Int64N(int64(2*c.load.Pace))))
+		}
+	}
+}
+
+// goElsewhere chooses a server, where there are several.
+func (c *client) goElsewhere() {
+	if c.load.Servers != nil {
+		c.api.BaseURL = c.load.Servers(c.random)
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
 	}
 }
 
@@ -203,14 +249,14 @@ func (c *client) pick() (own, any string) {
 	any = own
 	c.load.mu.Lock()
 	defer c.load.mu.Unlock()
-	if n := len(c.load.shared); n > 0 && c.random.IntN(5) == 0 {
+	if n := len(c.load.shared); n > 0 && c.random.IntN(allOfThem) < cmp.Or(c.load.Together, aFifth) {
 		any = c.load.shared[c.random.IntN(n)]
 	}
 	return own, any
 }
 
 // call notes a request, makes it, and notes what came of it. do returns what is to be noted of a success.
-func (c *client) call(sent Entry, do func(call int64) (Entry, error)) error {
+func (c *client) call(ctx context.Context, sent Entry, do func(ctx context.Context, call int64) (Entry, error)) error {
 	l := c.load
 	sent.Client, sent.State = c.number, Sent
 	if sent.Conversation != "" {
@@ -218,7 +264,7 @@ func (c *client) call(sent Entry, do func(call int64) (Entry, error)) error {
 	}
 	sent.Call = l.History.Note(sent)
 	l.inFlight.Add(1)
-	got, err := do(sent.Call)
+	got, err := c.send(ctx, &sent, do)
 	l.inFlight.Add(-1)
 	got.Call, got.Client, got.Op = sent.Call, c.number, sent.Op
 	problem, answered := errors.AsType[*api.Problem](err)
@@ -251,4 +297,50 @@ func (c *client) call(sent Entry, do func(call int64) (Entry, error)) error {
 	}
 	l.History.Note(got)
 	return err
+}
+
+// send makes a request, again and again where the client does so.
+func (c *client) send(ctx context.Context, sent *Entry, do func(ctx context.Context, call int64) (Entry, error)) (Entry, error) {
+	if c.number >= c.load.Retrying {
+		return do(ctx, sent.Call)
+	}
+	keyed := false
+	switch sent.Op {
+	case OpCreate, OpAppend, OpFork, OpPrompt, OpStream, OpBackground:
+		keyed = true
+		ctx = api.WithIdempotencyKey(ctx, fmt.Sprintf("%d-%d", c.number, sent.Call))
+	default:
+	}
+	for {
+		got, err := do(ctx, sent.Call)
+		if err == nil || ctx.Err() != nil || !again(err, keyed) {
+			return got, err
+		}
+		c.load.mu.Lock()
+		c.load.resent++
+		c.load.mu.Unlock()
+		wait(ctx, goneAWhile)
+		c.goElsewhere()
+	}
+}
+
+// again reports whether a request that came to an error is to be sent again: where the answer says so, and where none came and it can be
+// harmless.
+func again(err error, keyed bool) bool {
+	if problem, answered := errors.AsType[*api.Problem](err); answered {
+		switch problem.Code {
+		case "draining", "overloaded", "idempotency_in_progress":
+			return true
+		}
+		return false
+	}
+	dial, ok := errors.AsType[*net.OpError](err)
+	return keyed || ok && dial.Op == "dial"
+}
+
+// Resent is how often a request was sent again.
+func (l *Load) Resent() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.resent
 }

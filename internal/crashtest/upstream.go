@@ -1,6 +1,7 @@
 package crashtest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,9 +23,9 @@ type Upstream struct {
 	BaseURL string
 	// Pause is the time between two pieces of an answer: a server is to be hit while it reads one.
 	Pause time.Duration
-	// Database, if set, is looked into at each call: the intent must be committed by then. Only the file of a server that calls
-	// it may be named.
-	Database string
+	// Database, if set, is looked into at each call: the intent must be committed by then. Only one of a server that calls it may be
+	// named.
+	Database Database
 
 	h      *History
 	server *http.Server
@@ -74,8 +75,9 @@ func (u *Upstream) complete(w http.ResponseWriter, r *http.Request) {
 	}
 	question := contentText(body.Messages[len(body.Messages)-1].Content)
 	call := Entry{Op: OpCall, State: Asked, Messages: []Message{{Text: question}}}
-	if u.Database != "" {
-		call.Code = intentOf(u.Database, question)
+	if u.Database != nil {
+		// Also where the caller is gone by now.
+		call.Code = u.Database.intent(context.WithoutCancel(r.Context()), question)
 	}
 	u.h.Note(call)
 	text := Reply(question)
