@@ -49,6 +49,9 @@ func (a *answer) show(ev *api.Event) error {
 		if ev.Response != nil && ev.Response.FinishReason != nil {
 			reason = *ev.Response.FinishReason
 		}
+		if reason == "length" {
+			reason = "it is as long as the model may make it"
+		}
 		a.session.note("(the answer was cut off: %s)", safe(reason))
 	}
 	return nil

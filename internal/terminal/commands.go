@@ -95,7 +95,7 @@ func (s *Session) cmdList(ctx context.Context, words string) error {
 		if s.conv != nil && s.conv.ID == c.ID {
 			mark = "*"
 		}
-		s.note("%s%2d  %-*s  %4d messages  %s", mark, i+1, titleWidth, shorten(titleOf(&c.Conversation), titleWidth), c.MessageCount, s.ago(c.UpdatedAt))
+		s.note("%s%2d  %-*s  %13s  %s%s", mark, i+1, titleWidth, shorten(titleOf(&c.Conversation), titleWidth), messages(c.MessageCount), s.ago(c.UpdatedAt), copied(&c.Conversation))
 		if c.Snippet != nil {
 			s.note("     %s", shorten(*c.Snippet, messageWidth))
 		}
@@ -154,6 +154,9 @@ func (s *Session) show(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
+	if len(list.Data) == 0 {
+		s.note("There is no message in it yet.")
+	}
 	for _, m := range slices.Backward(list.Data) {
 		text := m.Text()
 		if name, _, ok := toolCall(&m); ok {
@@ -193,7 +196,7 @@ func (s *Session) cmdFork(ctx context.Context, number string) error {
 		return err
 	}
 	s.enter(&conv)
-	s.note("A copy of %d messages: %s", conv.MessageCount, conv.ID)
+	s.note("A copy of %s: %s", messages(conv.MessageCount), conv.ID)
 	return nil
 }
 
@@ -299,6 +302,21 @@ func titleOf(c *api.Conversation) string {
 		return "(no title)"
 	}
 	return *c.Title
+}
+
+// copied tells a fork from the conversation whose title it has.
+func copied(c *api.Conversation) string {
+	if c.ForkedFrom == nil {
+		return ""
+	}
+	return ", a copy"
+}
+
+func messages(n int64) string {
+	if n == 1 {
+		return "1 message"
+	}
+	return fmt.Sprintf("%d messages", n)
 }
 
 // shorten is a text in one line of at most so many characters.

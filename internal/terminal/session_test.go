@@ -188,7 +188,7 @@ func TestWhatEndsAnAnswerEarlyIsSaid(t *testing.T) {
 	call := "data: {\"type\":\"response.output_item.done\",\"sequence_number\":2,\"item\":{\"role\":\"assistant\",\"content\":[{\"type\":\"function_call\",\"name\":\"f\",\"arguments\":\"{}\"}]}}\n\n"
 	s := newScript(t, map[string][]string{create: {aConversation}, respond: {created + delta(1, "one") + call + incomplete, created + failed}})
 	session, out, notes := s.session()
-	if err := session.Ask(t.Context(), "hello"); err != nil || out.String() != "one\n" || notes.String() != "(the model calls f with {}; nothing is carried out here)\n(the answer was cut off: length)\n" {
+	if err := session.Ask(t.Context(), "hello"); err != nil || out.String() != "one\n" || notes.String() != "(the model calls f with {}; nothing is carried out here)\n(the answer was cut off: it is as long as the model may make it)\n" {
 		t.Errorf("%v %q %q", err, out, notes)
 	}
 	if err := session.Ask(t.Context(), "hello"); api.ErrorCode(err) != "upstream_failed" {
@@ -256,7 +256,7 @@ func TestTheTitleThatTheServerMadeIsShown(t *testing.T) {
 		"GET /api/conversations/conv_1": {aConversation}, "GET /api/conversations/conv_1/messages?limit=6&order=desc": {`{"data":[]}`},
 	})
 	session, _, notes := s.session()
-	if err := session.Talk(t.Context(), &typed{"hello", "/show"}); err != nil || !strings.Contains(notes.String(), "A title (conv_1)\n") {
+	if err := session.Talk(t.Context(), &typed{"hello", "/show"}); err != nil || !strings.Contains(notes.String(), "A title (conv_1)\nThere is no message in it yet.\n") {
 		t.Errorf("%v %s", err, notes)
 	}
 }
@@ -264,7 +264,7 @@ func TestTheTitleThatTheServerMadeIsShown(t *testing.T) {
 func TestLinesAndCommands(t *testing.T) {
 	s := newScript(t, map[string][]string{
 		"GET /version": {`{"version":"1"}`}, create: {aConversation}, respond: {created + completed},
-		"GET /api/conversations?limit=20":                             {`{"data":[{"id":"conv_2","title":"B\u001b","message_count":3,"updated_at":"2026-05-04T11:57:00Z"},{"id":"conv_3","updated_at":"2026-05-04T02:00:00Z"}],"has_more":true}`},
+		"GET /api/conversations?limit=20":                             {`{"data":[{"id":"conv_2","title":"B\u001b","message_count":1,"forked_from":{"conversation_id":"conv_9"},"updated_at":"2026-05-04T11:57:00Z"},{"id":"conv_3","updated_at":"2026-05-04T02:00:00Z"}],"has_more":true}`},
 		"GET /api/conversations?limit=20&q=two+words":                 {`{"data":[{"id":"conv_4","snippet":"the two words"}]}`, `{"data":[]}`},
 		"GET /api/conversations/conv_2":                               {`{"id":"conv_2","title":"B"}`},
 		"GET /api/conversations/conv_2/messages?limit=6&order=desc":   {`{"data":[{"id":"msg_2","seq":2,"role":"assistant","content":"hi"},{"id":"msg_1","seq":1,"role":"user","content":"hello\nthere"}]}`},
@@ -283,8 +283,8 @@ func TestLinesAndCommands(t *testing.T) {
 	}
 	for _, want := range []string{
 		"there is no command /nonsense", "no conversation is open", "which one?", "/list has no such number", "None.", "     the two words\n",
-		"  1  B                                                    3 messages  3 min ago\n", "  2  (no title)                                           0 messages  10 h ago\n",
-		"There are more", "B (conv_2)\n   1  user       hello there\n   2  assistant  hi\n", "there is no message of this number", "behind which message?", "A copy of 1 messages: conv_1",
+		"  1  B                                                     1 message  3 min ago, a copy\n", "  2  (no title)                                           0 messages  10 h ago\n",
+		"There are more", "B (conv_2)\n   1  user       hello there\n   2  assistant  hi\n", "there is no message of this number", "behind which message?", "A copy of 1 message: conv_1",
 		"It is now called new.", "which title?", "* m\n  n  (1,048,576 tokens; $0.15 in, $3 out for a million)\n  o  (999 tokens)\n  p cannot be asked: upstream_auth\n", "The model is now m.", "A number from 1 to 100", "  /open NUMBER|ID", "A new conversation: conv_1",
 	} {
 		if !strings.Contains(notes.String(), want) {
