@@ -76,6 +76,7 @@ func serve(ctx context.Context, cfg *config.Config, out, errOut io.Writer) (err 
 	defer func() { err = errors.Join(err, app.close()) }()
 
 	app.reserve = setCollector()
+	unmapBinary()
 	log.InfoContext(ctx, "ready", "address", listener.Addr().String(), "model", cmp.Or(app.model.id, "the first one listed"), "version", buildVersion())
 	web := app.httpServer(log)
 	served := make(chan error, 1)

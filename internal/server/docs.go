@@ -1,11 +1,16 @@
 package server
 
 import (
+	"bytes"
+	"compress/gzip"
 	"embed"
 	"encoding/json"
+	"io"
 	"net/http"
 	"path"
 	"reflect"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -14,7 +19,7 @@ import (
 	"github.com/parley-llm/parley/internal/chat"
 )
 
-//go:embed static swagger/swagger-ui.css swagger/swagger-ui-bundle.js swagger/favicon-32x32.png
+//go:embed static swagger/swagger-ui.css.gz swagger/swagger-ui-bundle.js.gz swagger/favicon-32x32.png
 var docsFiles embed.FS
 
 // docsPolicy is the content security policy of the documentation: Swagger UI sets styles inline.
@@ -165,20 +170,51 @@ func (s *server) documentationRoutes() {
 	s.document("/openapi.yaml", "application/openapi+yaml", spec.YAML)
 	s.document("/openapi-3.0.json", "application/openapi+json", func() ([]byte, error) { return downgrade(spec) })
 
-	page := func(w http.ResponseWriter, name string) {
-		data, err := docsFiles.ReadFile(name)
-		if err != nil {
-			panic(err) // it is embedded
-		}
-		setDocsHeaders(w.Header(), name)
-		_, _ = w.Write(data)
-	}
 	s.mux.Handle("GET /docs/{$}", http.RedirectHandler("/docs", http.StatusPermanentRedirect))
-	s.mux.HandleFunc("GET /docs", func(w http.ResponseWriter, _ *http.Request) { page(w, "static/docs.html") })
-	for _, name := range []string{"static/docs.js", "static/docs.css", "static/problems.css", "swagger/swagger-ui.css", "swagger/swagger-ui-bundle.js", "swagger/favicon-32x32.png"} {
-		s.mux.HandleFunc("GET /docs/"+path.Base(name), func(w http.ResponseWriter, _ *http.Request) { page(w, name) })
+	s.mux.HandleFunc("GET /docs", func(w http.ResponseWriter, r *http.Request) { docsFile(w, r, "static/docs.html") })
+	for _, name := range []string{"static/docs.js", "static/docs.css", "static/problems.css", "swagger/swagger-ui.css.gz", "swagger/swagger-ui-bundle.js.gz", "swagger/favicon-32x32.png"} {
+		s.mux.HandleFunc("GET /docs/"+path.Base(strings.TrimSuffix(name, zipped)), func(w http.ResponseWriter, r *http.Request) { docsFile(w, r, name) })
 	}
 	s.mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/docs", http.StatusFound) })
+}
+
+// zipped ends the names of files that are embedded compressed.
+const zipped = ".gz"
+
+func docsFile(w http.ResponseWriter, r *http.Request, name string) {
+	data, err := docsFiles.ReadFile(name)
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	plain, compressed := strings.CutSuffix(name, zipped)
+	setDocsHeaders(w.Header(), plain)
+	if !compressed {
+		_, _ = w.Write(data)
+		return
+	}
+	w.Header().Set("Vary", "Accept-Encoding")
+	if acceptsGzip(r.Header.Get("Accept-Encoding")) {
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(data)
+		return
+	}
+	unzip, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		panic(err) // a test unzips it
+	}
+	_, _ = io.Copy(w, unzip) //nolint:gosec // it is our own file
+}
+
+// acceptsGzip reads an Accept-Encoding as far as that goes: where it is in doubt, nothing is compressed.
+func acceptsGzip(accepted string) bool {
+	for coding := range strings.SplitSeq(accepted, ",") {
+		name, weight, weighed := strings.Cut(strings.ReplaceAll(coding, " ", ""), ";q=")
+		if strings.EqualFold(name, "gzip") {
+			q, _ := strconv.ParseFloat(weight, 64)
+			return !weighed || q > 0
+		}
+	}
+	return false
 }
 
 func setDocsHeaders(h http.Header, file string) {

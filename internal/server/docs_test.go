@@ -2,9 +2,11 @@ package server_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -20,9 +22,17 @@ const specFile = "../../docs/openapi.json"
 
 func fetch(t *testing.T, w *world, path string) *httptest.ResponseRecorder {
 	t.Helper()
+	return fetchAs(t, w, path, "")
+}
+
+func fetchAs(t *testing.T, w *world, path, encoding string) *httptest.ResponseRecorder {
+	t.Helper()
 	rec := httptest.NewRecorder()
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
 	req.Host = "localhost"
+	if encoding != "" {
+		req.Header.Set("Accept-Encoding", encoding)
+	}
 	w.handler.ServeHTTP(rec, req)
 	if rec.Code != http.StatusOK {
 		t.Fatalf("%s: %d %s", path, rec.Code, rec.Body)
@@ -200,13 +210,39 @@ func TestSwaggerUIIsUnchanged(t *testing.T) {
 	if len(sums) != 3 {
 		t.Fatalf("%v", sums)
 	}
+	w := newWorld(t, settings{})
 	for _, sum := range sums {
-		data, err := os.ReadFile(filepath.Join("swagger", sum[1]))
-		if err != nil {
-			t.Fatal(err)
+		file := fetch(t, w, "/docs/"+sum[1])
+		data := file.Body.Bytes()
+		if file.Header().Get("Content-Encoding") != "" {
+			t.Errorf("%s: compressed, unasked", sum[1])
 		}
 		if got := sha256.Sum256(data); hex.EncodeToString(got[:]) != sum[2] {
 			t.Errorf("%s has changed", sum[1])
+		}
+	}
+}
+
+func TestTheLargeFilesAreSentCompressedToWhomThatSuits(t *testing.T) {
+	w := newWorld(t, settings{})
+	const path = "/docs/swagger-ui.css"
+	plain := fetch(t, w, path).Body.Bytes()
+	for encoding, want := range map[string]string{
+		"gzip": "gzip", "deflate, GZIP;q=0.5, br": "gzip", "gzip;q=0": "", "gzip; q=0.0": "", "br, zstd": "", "x-gzip": "", "*": "",
+	} {
+		file := fetchAs(t, w, path, encoding)
+		if got := file.Header().Get("Content-Encoding"); got != want || file.Header().Get("Vary") != "Accept-Encoding" {
+			t.Errorf("%s: %q, %v", encoding, got, file.Header())
+		}
+		body := io.Reader(file.Body)
+		if want != "" {
+			var err error
+			if body, err = gzip.NewReader(body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := io.ReadAll(body); err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("%s: other bytes: %v", encoding, err)
 		}
 	}
 }

@@ -107,10 +107,21 @@ func (x *Exchange) request(method string, to *url.URL, head http.Header) *http.R
 	}
 	if x.asked != nil {
 		req.ContentLength = int64(len(x.asked))
-		req.GetBody = func() (io.ReadCloser, error) { return &sent{rest: x.asked}, nil }
+		req.GetBody = func() (io.ReadCloser, error) { return newSent(x.asked), nil }
 		req.Body, _ = req.GetBody()
 	}
 	return req.WithContext(httptrace.WithClientTrace(x.ctx, trace))
+}
+
+// shortBody is how long a body may be to go out in one piece with the request's head: net/http does that for readers that it knows, and
+// of a buffer's length. It is held as long as the answer comes.
+const shortBody = 3 << 10
+
+func newSent(body []byte) io.ReadCloser {
+	if len(body) <= shortBody {
+		return io.NopCloser(bytes.NewReader(body))
+	}
+	return &sent{rest: body}
 }
 
 // sent is a request's body. When the transport closes it, which it may do while it reads, it lets go of its bytes: the

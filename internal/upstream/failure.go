@@ -83,8 +83,8 @@ func parseProblem(body []byte) problem {
 }
 
 // leadingParam is where Anthropic names what it rejects: at the start of its message, as "messages.0.content: ...". Only
-// the protocol's own names are taken for such.
-var leadingParam = regexp.MustCompile(`^((?:model|max_tokens|messages|system|temperature|top_p|stop_sequences|tools|tool_choice|output_config)(?:\.[a-z0-9_]{1,32}){0,8}): `)
+// the protocol's own names are taken for such. How long it may be is token's to say.
+var leadingParam = regexp.MustCompile(`^((?:model|max_tokens|messages|system|temperature|top_p|stop_sequences|tools|tool_choice|output_config)(?:\.[a-z0-9_]+)*): `)
 
 // subjectParam is where Anthropic's newer models name a setting that they refuse: it is what the message speaks of.
 var subjectParam = regexp.MustCompile("^(?:Thinking may not be enabled when )?`?(temperature|top_p|top_k|max_tokens|stop_sequences|tool_choice)`? ")
@@ -171,13 +171,13 @@ func (p *problem) classify(status int) (f *fault.Error, retryable bool) {
 	}
 }
 
-var token = regexp.MustCompile(`^[A-Za-z0-9_.\-\[\]]{1,64}$`)
+var token = shape{regexp.MustCompile(`^[A-Za-z0-9_.\-\[\]]+$`), 64}
 
 // names are the provider's code and param as far as they look like names and not like text.
 func (p *problem) names() string {
 	var names []string
 	for _, n := range []struct{ name, value string }{{"code", p.code}, {"param", p.param}} {
-		if token.MatchString(n.value) {
+		if token.matches(n.value) {
 			names = append(names, n.name+" "+n.value)
 		}
 	}

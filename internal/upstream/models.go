@@ -88,11 +88,11 @@ func (c *Client) Models(ctx context.Context, to *url.URL) ([]llm.Model, error) {
 	}
 	models := make([]llm.Model, 0, len(listed))
 	for _, m := range listed {
-		if !nameShape.MatchString(string(m.ID)) {
+		if !nameShape.matches(string(m.ID)) {
 			continue
 		}
 		owner := string(m.OwnedBy)
-		if !nameShape.MatchString(owner) {
+		if !nameShape.matches(owner) {
 			owner = ""
 		}
 		models = append(models, llm.Model{ID: string(m.ID), OwnedBy: owner, Created: m.created(), ContextWindow: m.window()})

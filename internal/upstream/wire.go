@@ -40,18 +40,26 @@ func (c *Count) UnmarshalJSON(b []byte) error {
 
 // Both come from outside and reach clients, so they must look like what they are.
 var (
-	reasonShape = regexp.MustCompile(`^[A-Za-z0-9_.\-]{1,64}$`)
-	nameShape   = regexp.MustCompile(`^[ -~]{1,256}$`)
+	reasonShape = shape{regexp.MustCompile(`^[A-Za-z0-9_.\-]+$`), 64}
+	nameShape   = shape{regexp.MustCompile(`^[ -~]+$`), 256}
 )
+
+// shape is what a short text must look like. A bound of some hundred within the expression itself would take as many states.
+type shape struct {
+	like *regexp.Regexp
+	most int
+}
+
+func (s shape) matches(text string) bool { return len(text) <= s.most && s.like.MatchString(text) }
 
 // Finished is the end of an answer, with what the provider said of it as far as it looks like what it is. A reason that
 // does not is "unknown".
 func Finished(reason, model string, usage *llm.Usage) llm.Finished {
 	f := llm.Finished{FinishReason: "unknown", Usage: usage}
-	if reasonShape.MatchString(reason) {
+	if reasonShape.matches(reason) {
 		f.FinishReason = reason
 	}
-	if nameShape.MatchString(model) {
+	if nameShape.matches(model) {
 		f.Model = model
 	}
 	return f
