@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -75,13 +77,22 @@ func (s *squadron) any(random *rand.Rand) string {
 	return s.instances[random.IntN(len(s.instances))].url
 }
 
-// replace starts an instance in the place of one that has ended.
+// replace starts an instance in the place of one that has ended, again where the database was too slow for its start.
 func (s *squadron) replace(t *testing.T, i int) {
 	t.Helper()
-	p := s.launch(t, 1)[0]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.instances[i] = p
+	for {
+		p := launch(t, t.TempDir(), s.env)
+		if <-p.ready; p.url != "" {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.instances[i] = p
+			return
+		}
+		<-p.ended
+		if !strings.Contains(p.stderr.String(), "does not serve") {
+			t.Fatalf("an instance does not start: %s", p.stderr)
+		}
+	}
 }
 
 // check waits until what dead instances have left is ended, and looks for violations of every invariant: in the database, and, through the
@@ -110,11 +121,16 @@ func (s *squadron) check(t *testing.T) (settling time.Duration) {
 		t.Fatal(err)
 	}
 	all := promise.Conversations()
+	var looks sync.WaitGroup
+	lists := make([][]crashtest.Violation, len(s.instances))
 	for i, p := range s.instances {
 		some := all[len(all)*i/len(s.instances) : len(all)*(i+1)/len(s.instances)]
-		found = append(found, promise.CheckServer(t.Context(), crashtest.Client(p.url), some)...)
-		found = append(found, crashtest.Probe(t.Context(), crashtest.Client(p.url), s.history, some)...)
+		looks.Go(func() {
+			lists[i] = append(promise.CheckServer(t.Context(), p.client(), some), crashtest.Probe(t.Context(), p.client(), s.history, some)...)
+		})
 	}
+	looks.Wait()
+	found = append(found, slices.Concat(lists...)...)
 	for _, v := range found {
 		t.Error(v)
 	}

@@ -99,9 +99,8 @@ func (p *past) take(ctx context.Context, s *Subscription) (Batch, error) {
 		}
 	}
 	if len(p.player.events) == 0 {
-		if done, err := p.advance(ctx, s); done || err != nil {
-			return p.batchOf(done), err
-		}
+		done, err := p.advance(ctx, s)
+		return p.batchOf(done), err
 	}
 	s.notify()
 	return p.batchOf(false), nil
@@ -112,7 +111,7 @@ func (p *past) batchOf(ended bool) Batch {
 	return Batch{Events: events, First: first, Ended: ended}
 }
 
-// advance makes more events, or has the reader wait for them. It reports whether they are the last ones.
+// advance makes more events and has the reader come again, at once or after a while. It reports whether they are the last ones.
 func (p *past) advance(ctx context.Context, s *Subscription) (ended bool, err error) {
 	if p.final != nil && p.final.LastEvent == 0 {
 		p.player.stored(p.final)
@@ -120,8 +119,11 @@ func (p *past) advance(ctx context.Context, s *Subscription) (ended bool, err er
 	}
 	more, err := p.read(ctx)
 	switch {
-	case err != nil || more:
+	case err != nil:
 		return false, err
+	case more:
+		s.notify()
+		return false, nil
 	case s.run != nil:
 		// What the run does not hold any more is in the log; if it is not, the log was removed.
 		return false, logExpired()
@@ -129,13 +131,24 @@ func (p *past) advance(ctx context.Context, s *Subscription) (ended bool, err er
 		p.player.end(p.final)
 		return true, nil
 	}
-	r, err := p.service.Store.Response(ctx, p.owner, p.id)
-	if err == nil && r.Status.Terminal() {
-		p.final = &r
-		return false, nil
+	if shared, ok := p.service.Store.(Shared); ok {
+		runs, err := shared.Runs(ctx, p.owner, p.id)
+		if err == nil && runs {
+			time.AfterFunc(followPause, s.notify)
+		}
+		if err != nil || runs {
+			return false, err
+		}
 	}
-	if err == nil {
+	r, err := p.service.Store.Response(ctx, p.owner, p.id)
+	switch {
+	case err != nil:
+		return false, err
+	case r.Status.Terminal():
+		p.final = &r
+		s.notify()
+	default:
 		time.AfterFunc(followPause, s.notify)
 	}
-	return false, err
+	return false, nil
 }

@@ -17,6 +17,8 @@ import (
 type Shared interface {
 	// Renew says that these responses are still being made by this process, and returns those that another process has taken over.
 	Renew(ctx context.Context, running []Running) (lost []Running, err error)
+	// Runs reports whether a response is there and has not ended. Whoever follows one that another process makes asks often.
+	Runs(ctx context.Context, owner, id string) (bool, error)
 	// RequestCancel asks the process that makes a response to stop it. One that has ended stays as it is.
 	RequestCancel(ctx context.Context, owner, id string) error
 	// CancelRequests are the responses of this process that it is asked to stop.

@@ -22,6 +22,11 @@ type taken struct {
 func (*taken) Renew(context.Context, []chat.Running) ([]chat.Running, error) { return nil, nil }
 func (*taken) RequestCancel(context.Context, string, string) error           { return nil }
 func (*taken) CancelRequests(context.Context) ([]chat.Running, error)        { return nil, nil }
+func (s *taken) Runs(ctx context.Context, owner, id string) (bool, error) {
+	r, err := s.Response(ctx, owner, id)
+	return !r.Status.Terminal(), err
+}
+
 func (s *taken) AppendEvents(ctx context.Context, owner, id string, b chat.Batched) error {
 	if s.by.Load() != nil {
 		return chat.ResponseEndedAlready()
@@ -170,4 +175,42 @@ func TestWhatCannotBeEndedKeepsNothingElseFromBeingEnded(t *testing.T) {
 	if n, err := w.Recover(t.Context()); n != 1 || err != nil {
 		t.Errorf("then recovered %d, %v", n, err)
 	}
+}
+
+func TestWhoFollowsAnotherProcessLooksNowAndThen(t *testing.T) {
+	release := make(chan struct{})
+	w, _, _ := newShared(t, until(release, "early", " late"))
+	run := w.stream(w.conversation(chat.Conversation{}), user("hi"))
+	w.logged(w.beside(), run)
+	sub, err := w.beside().Events(t.Context(), caller.Owner, run.Begun().ID, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Close()
+	// Where this test itself is held up it may be time to look again; not each time.
+	const looks = 20
+	again := 0
+	for range looks {
+		for {
+			b, err := sub.Take(t.Context())
+			if err != nil || b.Ended {
+				t.Fatal("the response ended", err)
+			}
+			if len(b.Events) == 0 {
+				break
+			}
+			<-sub.C
+		}
+		select {
+		case <-sub.C:
+			again++
+		default:
+			<-sub.C
+		}
+	}
+	if again == looks {
+		t.Error("who finds nothing looks again at once")
+	}
+	close(release)
+	collect(t, sub)
 }

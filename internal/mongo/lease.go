@@ -113,6 +113,15 @@ func (s *Store) Renew(ctx context.Context, running []chat.Running) (lost []chat.
 	return lost, nil
 }
 
+// Runs implements chat.Shared.
+func (s *Store) Runs(ctx context.Context, owner, id string) (bool, error) {
+	if ctx.Err() != nil {
+		return false, chat.GivenUp(ctx)
+	}
+	there, err := s.exists(ctx, s.responses(), append(byID(key(owner, id)), elem("beat", bson.D{elem("$exists", true)})))
+	return there, s.failed(ctx, err)
+}
+
 // RequestCancel implements chat.Shared.
 func (s *Store) RequestCancel(ctx context.Context, owner, id string) error {
 	d, err := s.responseDoc(ctx, owner, id)
