@@ -19,7 +19,7 @@ RUN --mount=type=cache,target=/cache GOMODCACHE=/cache/modules go mod download
 COPY . .
 RUN --mount=type=cache,target=/cache \
     GOMODCACHE=/cache/modules GOCACHE=/cache/build GOOS=$TARGETOS GOARCH=$TARGETARCH make build VERSION="$VERSION" && \
-    mkdir -m 700 /empty
+    mkdir /root-of-image && mkdir -m 700 /root-of-image/data
 
 FROM ${RUN_IMAGE}
 ARG VERSION
@@ -34,8 +34,8 @@ LABEL org.opencontainers.image.title="Parley" \
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY LICENSE /
 COPY --from=build /src/bin/parley /usr/local/bin/
-# A new volume takes its owner and mode from here.
-COPY --from=build --chown=65532:65532 /empty /data
+# A new volume takes its owner and mode from /data. It is copied as what lies in a directory: the mode of the directory that COPY names is lost.
+COPY --from=build --chown=65532:65532 /root-of-image/ /
 
 # In a container only other containers and published ports reach the server, so it has to listen on every address; it then
 # demands PARLEY_API_KEY, or PARLEY_INSECURE_NO_AUTH=true where the port is published on loopback alone.

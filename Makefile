@@ -98,7 +98,7 @@ test-mongodb: export JAVA_ARGS := -Dconflicts=$(CONFLICTS) -DunknownCommit=$(UNK
 test-mongodb: ## run the tests that need a MongoDB, on the server that PARLEY_TEST_MONGODB_URI names or on the stand-in
 	CGO_ENABLED=1 internal/mongo/double/with.sh $(GO) test -race -count=1 -coverpkg=./internal/mongo -coverprofile=$(COVERAGE:.out=-mongodb.out) ./internal/mongo/... ./internal/legacy
 	@awk -v mongodb=1 -f .ci/coverage.awk $(COVERAGE:.out=-mongodb.out)
-	internal/mongo/double/with.sh $(GO) test -count=1 ./cmd/parley -run MongoDB
+	internal/mongo/double/with.sh $(GO) test -count=1 -timeout 1h ./cmd/parley -run MongoDB
 	internal/mongo/double/with.sh $(GO) test -count=1 ./internal/chat ./internal/faulttest ./internal/server
 
 KILLS ?= 1000
