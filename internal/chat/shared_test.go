@@ -50,7 +50,7 @@ func newShared(t *testing.T, scripts ...script) (w *world, store *taken, recover
 	store = &taken{faulty: w.store}
 	w.Store = store
 	return w, store, func() {
-		if n, err := other.Recover(t.Context()); n != 1 || err != nil {
+		if n, err := w.recover(other); n != 1 || err != nil {
 			t.Errorf("recovered %d, %v", n, err)
 		}
 	}
@@ -124,8 +124,8 @@ func TestAnEndWhoseAnswerWasLostIsOnesOwn(t *testing.T) {
 }
 
 func TestAStreamThatIsSentAgainToAnotherProcessIsFollowedThere(t *testing.T) {
-	release := make(chan struct{})
-	w := newWorld(t, until(release, "Hello", " there"))
+	releases := []chan struct{}{make(chan struct{}), make(chan struct{})}
+	w := newWorld(t, until(releases[0], "Hello", " there"), until(releases[1], "Hello", " there"))
 	conv := w.conversation(chat.Conversation{})
 	for i, req := range []chat.Request{{Stream: true}, {Background: true}} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
@@ -148,9 +148,7 @@ func TestAStreamThatIsSentAgainToAnotherProcessIsFollowedThere(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer sub.Close()
-			if i == 0 {
-				close(release)
-			}
+			close(releases[i])
 			got := collect(t, sub)
 			sameFrom(t, "on another process", got, collect(t, w.events(first.Response().ID, 0)), 0)
 			if last := got[len(got)-1]; last.Type() != "response.completed" {
@@ -169,10 +167,10 @@ func TestWhatCannotBeEndedKeepsNothingElseFromBeingEnded(t *testing.T) {
 		w.orphan(w.conversation(chat.Conversation{}), fmt.Sprint("resp_", i))
 	}
 	w.store.inject(true, "End", errDisk)
-	if n, err := w.Recover(t.Context()); n != 2 || !errors.Is(err, errDisk) {
+	if n, err := w.recover(w.Service); n != 2 || !errors.Is(err, errDisk) {
 		t.Errorf("recovered %d, %v", n, err)
 	}
-	if n, err := w.Recover(t.Context()); n != 1 || err != nil {
+	if n, err := w.recover(w.Service); n != 1 || err != nil {
 		t.Errorf("then recovered %d, %v", n, err)
 	}
 }

@@ -121,7 +121,7 @@ func (l *load) drop(random *rand.Rand) {
 		_ = tcp.SetLinger(0)
 	}
 	body := fmt.Sprintf(`{"prompt":"Hello?","model":"%s/model-1","stream":true}`, protocols[random.IntN(len(protocols))].name)
-	_, err = fmt.Fprintf(conn, "POST /api/conversations/%s/responses HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", conversation.ID, len(body), body)
+	_, err = fmt.Fprintf(conn, "POST /api/conversations/%s/responses HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", conversation.ID, len(body), body)
 	if err != nil {
 		l.t.Error(err)
 		return

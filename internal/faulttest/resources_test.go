@@ -3,14 +3,18 @@ package faulttest
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"os"
 	"regexp"
 	"runtime"
 	"runtime/pprof"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/parley-llm/parley/internal/mongotest"
 )
 
 // settling is how long what has been told to end may take to.
@@ -20,17 +24,49 @@ const settling = 20 * time.Second
 type resources struct {
 	// goroutines by where they were started.
 	goroutines map[string]int
-	// files that are open; -1 where that cannot be told.
+	// files that are open, but for the pool of connections to a MongoDB; -1 where that cannot be told.
 	files int
 }
 
 func inUse(t testing.TB) resources {
 	t.Helper()
 	r := resources{goroutines: goroutines(), files: -1}
-	if entries, err := os.ReadDir("/proc/self/fd"); err == nil {
-		r.files = len(entries)
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return r
+	}
+	r.files = 0
+	pool := connectionsToStore()
+	for _, e := range entries {
+		if file, err := os.Readlink("/proc/self/fd/" + e.Name()); err != nil || !pool[file] {
+			r.files++
+		}
 	}
 	return r
+}
+
+// connectionsToStore are the sockets connected to the MongoDB to test on, if there is one, by the names that Linux gives them.
+func connectionsToStore() map[string]bool {
+	uri, err := url.Parse(os.Getenv(mongotest.Env))
+	if err != nil {
+		return nil
+	}
+	port, err := strconv.Atoi(uri.Port())
+	if err != nil {
+		return nil
+	}
+	table, err := os.ReadFile("/proc/self/net/tcp")
+	if err != nil {
+		return nil
+	}
+	sockets := map[string]bool{}
+	for line := range strings.Lines(string(table)) {
+		// The third field is the peer's address, the tenth the inode.
+		if f := strings.Fields(line); len(f) > 9 && strings.HasSuffix(f[2], fmt.Sprintf(":%04X", port)) {
+			sockets["socket:["+f[9]+"]"] = true
+		}
+	}
+	return sockets
 }
 
 var createdBy = regexp.MustCompile(`(?m)^created by (\S+)`)

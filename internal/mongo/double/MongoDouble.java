@@ -1,13 +1,30 @@
 import de.bwaldvogel.mongo.MongoBackend;
-import de.bwaldvogel.mongo.MongoServer;
 import de.bwaldvogel.mongo.MongoVersion;
 import de.bwaldvogel.mongo.backend.h2.H2Backend;
 import de.bwaldvogel.mongo.backend.memory.MemoryBackend;
 import de.bwaldvogel.mongo.bson.BsonTimestamp;
 import de.bwaldvogel.mongo.bson.Document;
 import de.bwaldvogel.mongo.exception.MongoServerError;
+import de.bwaldvogel.mongo.wire.MongoDatabaseHandler;
+import de.bwaldvogel.mongo.wire.MongoExceptionHandler;
+import de.bwaldvogel.mongo.wire.MongoWireMessageEncoder;
+import de.bwaldvogel.mongo.wire.MongoWireProtocolHandler;
+import de.bwaldvogel.mongo.wire.MongoWireReplyEncoder;
 import de.bwaldvogel.mongo.wire.message.MongoMessage;
+import io.netty.bootstrap.ServerBootstrap;
 import io.netty.channel.Channel;
+import io.netty.channel.ChannelInitializer;
+import io.netty.channel.ChannelOption;
+import io.netty.channel.EventLoopGroup;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.group.ChannelGroup;
+import io.netty.channel.group.DefaultChannelGroup;
+import io.netty.channel.nio.NioIoHandler;
+import io.netty.channel.socket.SocketChannel;
+import io.netty.channel.socket.nio.NioServerSocketChannel;
+import io.netty.util.concurrent.EventExecutorGroup;
+import io.netty.util.concurrent.GlobalEventExecutor;
+import io.netty.util.concurrent.UnorderedThreadPoolEventExecutor;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
 import java.net.InetSocketAddress;
@@ -26,7 +43,7 @@ import java.util.concurrent.ThreadLocalRandom;
  * (lsid, txnNumber), multi-document transactions, and with what it cannot do refused instead of ignored.
  *
  * Transactions are strictly serial: while one is open, every other session waits; abort, an error in a statement, the
- * loss of its connection or 30 s put its pre-images back. -Dconflicts=P answers a statement with WriteConflict, and
+ * loss of its connection, if half a second later its session has not come by another one, or 30 s put its pre-images back. -Dconflicts=P answers a statement with WriteConflict, and
  * -DunknownCommit=P a commit, after it took effect, with an unknown result, each with probability P: what a real
  * server does under contention and failover, and what the driver's WithTransaction must survive.
  *
@@ -48,13 +65,13 @@ public class MongoDouble {
   static final double unknownCommit = Double.parseDouble(System.getProperty("unknownCommit", "0"));
   static final boolean standalone = Boolean.getBoolean("standalone");
   static final int wire = Integer.getInteger("wire", 13);
-  static MongoServer server;
+  static int port;
   static MongoBackend backend;
 
-  // The open transaction, guarded by backend: its key, its last connection, its age, and how to take it back.
+  // The open transaction, guarded by backend: its key, its last connection, its age, since when it has none, and how to take it back.
   static String open;
   static Channel openOn;
-  static long openSince;
+  static long openSince, lostSince;
   static final Deque<Runnable> undo = new ArrayDeque<>();
 
   public static void main(String[] args) {
@@ -63,17 +80,34 @@ public class MongoDouble {
       public List<Integer> getVersionArray() { return List.of(5, 0, 0); }
       public int getWireVersion() { return wire; }
     });
-    server = new MongoServer((MongoBackend) Proxy.newProxyInstance(MongoDouble.class.getClassLoader(), new Class<?>[] {MongoBackend.class}, (proxy, method, a) -> {
+    MongoBackend served = (MongoBackend) Proxy.newProxyInstance(MongoDouble.class.getClassLoader(), new Class<?>[] {MongoBackend.class}, (proxy, method, a) -> {
       try {
         if (method.getName().equals("handleMessage")) return handle((MongoMessage) a[0]);
-        if (method.getName().equals("handleClose")) synchronized (backend) { if (open != null && a[0] == openOn) rollback(); }
+        if (method.getName().equals("handleClose")) synchronized (backend) { if (open != null && a[0] == openOn) lostSince = System.currentTimeMillis(); }
         Object reply = method.invoke(backend, a);
         return method.getName().equals("handleCommand") && a[2].toString().equalsIgnoreCase("ismaster") ? hello((Document) reply) : reply;
       } catch (InvocationTargetException e) { throw e.getCause(); }
-    }));
-    server.bind(new InetSocketAddress("127.0.0.1", Integer.parseInt(args[0])), 1, 1024); // a thread a connection: a waiting one blocks no other
-    Runtime.getRuntime().addShutdownHook(new Thread(server::shutdownNow));
-    System.out.println("READY " + server.getLocalAddress().getPort());
+    });
+    port = ((InetSocketAddress) listen(served, Integer.parseInt(args[0])).localAddress()).getPort();
+    Runtime.getRuntime().addShutdownHook(new Thread(backend::close));
+    System.out.println("READY " + port);
+  }
+
+  /**
+   * Serves as MongoServer does, but that a command never waits for a thread which another connection's command holds: one that waits for the open
+   * transaction to end would hold up that transaction's own next statement.
+   */
+  static Channel listen(MongoBackend served, int port) {
+    EventLoopGroup io = new MultiThreadIoEventLoopGroup(2, NioIoHandler.newFactory());
+    EventExecutorGroup commands = new UnorderedThreadPoolEventExecutor(1024);
+    ChannelGroup channels = new DefaultChannelGroup(GlobalEventExecutor.INSTANCE);
+    return new ServerBootstrap().group(io).channel(NioServerSocketChannel.class).option(ChannelOption.SO_BACKLOG, 1024)
+        .childOption(ChannelOption.TCP_NODELAY, true).childHandler(new ChannelInitializer<SocketChannel>() {
+          protected void initChannel(SocketChannel channel) {
+            channel.pipeline().addLast(new MongoWireReplyEncoder(), new MongoWireMessageEncoder(), new MongoWireProtocolHandler())
+                .addLast(commands, new MongoDatabaseHandler(served, channels), new MongoExceptionHandler());
+          }
+        }).bind("127.0.0.1", port).syncUninterruptibly().channel();
   }
 
   static Document handle(MongoMessage message) {
@@ -86,7 +120,7 @@ public class MongoDouble {
     String key = doc.containsKey("txnNumber") ? doc.get("lsid") + "/" + doc.get("txnNumber") : null;
     synchronized (backend) {
       if (doc.containsKey("autocommit")) return inTransaction(message, doc, command, key);
-      if (!await(null)) throw new MongoServerError(24, "LockTimeout", "a transaction stayed open for 10 s");
+      if (!await(message.getChannel())) throw new MongoServerError(24, "LockTimeout", "a transaction stayed open for 10 s");
       Document reply = key == null ? null : replies.get(key);
       if (reply != null) return reply;
       if (isSnapshot(doc)) return readSnapshot(message, doc, command);
@@ -108,23 +142,33 @@ public class MongoDouble {
     return reply.cloneDeeply();
   }
 
-  /** Waits until no transaction but this one is open; false after 10 s. */
-  static boolean await(String key) {
+  // Those that wait for the open transaction to end, in the order in which they came.
+  static final Deque<Object> waiting = new ArrayDeque<>();
+
+  /** Waits until no transaction is open and who came first is through; false after 10 s, or when the client has gone. */
+  static boolean await(Channel client) {
     long deadline = System.currentTimeMillis() + 10_000;
-    while (open != null && !open.equals(key)) {
-      long now = System.currentTimeMillis();
-      if (now - openSince > 30_000) rollback();
-      else if (now > deadline) return false;
-      else try { backend.wait(200); } catch (InterruptedException e) { return false; }
+    Object turn = new Object();
+    waiting.addLast(turn);
+    try {
+      while (open != null || waiting.peekFirst() != turn) {
+        long now = System.currentTimeMillis();
+        if (open != null && (now - openSince > 30_000 || lostSince != 0 && now - lostSince > 500)) rollback();
+        else if (now > deadline || !client.isActive()) return false;
+        else try { backend.wait(200); } catch (InterruptedException e) { return false; }
+      }
+      return true;
+    } finally {
+      waiting.remove(turn);
+      backend.notifyAll();
     }
-    return true;
   }
 
   static Document inTransaction(MongoMessage message, Document doc, String command, String key) {
     boolean commit = command.equals("commitTransaction");
     if (commit && committed.containsKey(key)) return new Document("ok", 1.0);
     if (doc.containsKey("startTransaction")) {
-      if (!await(key)) return transactionError(112, "WriteConflict", "TransientTransactionError");
+      if (!await(message.getChannel())) return transactionError(112, "WriteConflict", "TransientTransactionError");
       open = key;
       openSince = System.currentTimeMillis();
       undo.clear();
@@ -132,6 +176,7 @@ public class MongoDouble {
       return command.equals("abortTransaction") ? new Document("ok", 1.0) : transactionError(251, "NoSuchTransaction", "TransientTransactionError");
     }
     openOn = message.getChannel();
+    lostSince = 0;
     if (command.equals("abortTransaction")) {
       rollback();
       return new Document("ok", 1.0);
@@ -287,6 +332,7 @@ public class MongoDouble {
   static void close() {
     open = null;
     openOn = null;
+    lostSince = 0;
     backend.notifyAll();
   }
 
@@ -298,7 +344,7 @@ public class MongoDouble {
 
   static Document hello(Document reply) {
     if (standalone) return reply.append("helloOk", true).append("isWritablePrimary", true).append("logicalSessionTimeoutMinutes", 30);
-    String me = "127.0.0.1:" + server.getLocalAddress().getPort();
+    String me = "127.0.0.1:" + port;
     return reply.append("helloOk", true).append("isWritablePrimary", true).append("secondary", false).append("setName", "rs0").append("setVersion", 1)
         .append("hosts", List.of(me)).append("me", me).append("primary", me).append("logicalSessionTimeoutMinutes", 30);
   }
