@@ -162,7 +162,11 @@ func (s *Session) show(ctx context.Context, n int) error {
 		if name, _, ok := toolCall(&m); ok {
 			text = "calls " + name
 		}
-		s.note("%4d  %-9s  %s", m.Seq, m.Role, shorten(text, messageWidth))
+		text = shorten(text, messageWidth)
+		if m.Status == "incomplete" {
+			text += " (broken off)"
+		}
+		s.note("%4d  %-9s  %s", m.Seq, m.Role, text)
 	}
 	return nil
 }

@@ -117,7 +117,7 @@ func (s *Session) stop(ctx context.Context, response string) error {
 	if _, err := s.Client.Cancel(ctx, response); err != nil {
 		return fmt.Errorf("%w; the server goes on with the answer and keeps it", ErrInterrupted)
 	}
-	return ErrInterrupted
+	return fmt.Errorf("%w; what had come of the answer is kept", ErrInterrupted)
 }
 
 // begin makes sure that there is a conversation.

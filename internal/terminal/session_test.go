@@ -161,7 +161,7 @@ func TestAnInterruptStopsTheAnswerAndNotTheTalk(t *testing.T) {
 		return out.Write(p)
 	})
 	lines := typed{"first", "second", "/quit", "never"}
-	if err := session.Talk(t.Context(), &lines); err != nil || out.String() != "one \nmore\n" || !strings.Contains(notes.String(), "! interrupted\n") || len(lines) != 1 {
+	if err := session.Talk(t.Context(), &lines); err != nil || out.String() != "one \nmore\n" || !strings.Contains(notes.String(), "! interrupted; what had come of the answer is kept\n") || len(lines) != 1 {
 		t.Errorf("%v %q %q", err, out.String(), notes)
 	}
 	if asked := strings.Join(s.asked, "\n"); !strings.Contains(asked, stop) {
@@ -267,7 +267,7 @@ func TestLinesAndCommands(t *testing.T) {
 		"GET /api/conversations?limit=20":                             {`{"data":[{"id":"conv_2","title":"B\u001b","message_count":1,"forked_from":{"conversation_id":"conv_9"},"updated_at":"2026-05-04T11:57:00Z"},{"id":"conv_3","updated_at":"2026-05-04T02:00:00Z"}],"has_more":true}`},
 		"GET /api/conversations?limit=20&q=two+words":                 {`{"data":[{"id":"conv_4","snippet":"the two words"}]}`, `{"data":[]}`},
 		"GET /api/conversations/conv_2":                               {`{"id":"conv_2","title":"B"}`},
-		"GET /api/conversations/conv_2/messages?limit=6&order=desc":   {`{"data":[{"id":"msg_2","seq":2,"role":"assistant","content":"hi"},{"id":"msg_1","seq":1,"role":"user","content":"hello\nthere"}]}`},
+		"GET /api/conversations/conv_2/messages?limit=6&order=desc":   {`{"data":[{"id":"msg_2","seq":2,"role":"assistant","content":"hi","status":"incomplete"},{"id":"msg_1","seq":1,"role":"user","content":"hello\nthere","status":"completed"}]}`},
 		"GET /api/conversations/conv_2/messages?limit=100&order=desc": {`{"data":[{"id":"msg_2","seq":2,"role":"assistant","content":"hi"},{"id":"msg_1","seq":1,"role":"user","content":"hello"}]}`},
 		"POST /api/conversations/conv_2/fork":                         {`{"id":"conv_1","message_count":1}`},
 		"PATCH /api/conversations/conv_1":                             {`{"id":"conv_1","title":"new","model":"m"}`},
@@ -284,7 +284,7 @@ func TestLinesAndCommands(t *testing.T) {
 	for _, want := range []string{
 		"there is no command /nonsense", "no conversation is open", "which one?", "/list has no such number", "None.", "     the two words\n",
 		"  1  B                                                     1 message  3 min ago, a copy\n", "  2  (no title)                                           0 messages  10 h ago\n",
-		"There are more", "B (conv_2)\n   1  user       hello there\n   2  assistant  hi\n", "there is no message of this number", "behind which message?", "A copy of 1 message: conv_1",
+		"There are more", "B (conv_2)\n   1  user       hello there\n   2  assistant  hi (broken off)\n", "there is no message of this number", "behind which message?", "A copy of 1 message: conv_1",
 		"It is now called new.", "which title?", "* m\n  n  (1,048,576 tokens; $0.15 in, $3 out for a million)\n  o  (999 tokens)\n  p cannot be asked: upstream_auth\n", "The model is now m.", "A number from 1 to 100", "  /open NUMBER|ID", "A new conversation: conv_1",
 	} {
 		if !strings.Contains(notes.String(), want) {
