@@ -44,9 +44,9 @@ func (s *Service) end(ctx context.Context, run *Run, t *turn, r *reply, res *res
 	if res.notSent {
 		status = outcomeNotSent
 	}
-	log := run.closeLog()
+	log, told := run.closeLog()
 	if run.log != nil {
-		final.LastEvent = log.LastEvent + len(last)
+		final.LastEvent = told + len(last)
 	}
 	e := &Ending{Response: final, Outcome: s.outcome(t, final.Attempts, status, res), Log: log}
 	if t.aside && final.Status == Completed {

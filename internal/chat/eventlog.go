@@ -31,6 +31,10 @@ type eventLog struct {
 	store   func(Batched) error
 
 	pending []byte
+	// late is a batch that was not written, as far as one could see, and lateTold how many events were published by then. It is written again as
+	// it is: it may be there, and read, all the same.
+	late     *Batched
+	lateTold int
 	// told is how many events were published, kept how many of them are in the store.
 	told, kept int
 	// batch is the number of the next batch.
@@ -54,6 +58,14 @@ type Batched struct {
 	LastEvent int
 }
 
+// after is the number of the batch behind it. One without steps is none.
+func (b *Batched) after() int {
+	if len(b.Steps) == 0 {
+		return b.Number
+	}
+	return b.Number + 1
+}
+
 func newEventLog(r *Run, w *logWriters, store func(Batched) error) *eventLog {
 	l := &eventLog{run: r, writers: w, store: store, reserved: reservedBlock}
 	l.room.Store(reservedBlock)
@@ -66,7 +78,7 @@ func (l *eventLog) append(events []Event) {
 		l.pending = appendStep(l.pending, ev)
 	}
 	switch {
-	case l.writing || l.closed:
+	case l.writing || l.closed || l.late != nil:
 	case len(l.pending) >= logBytes || l.told-l.kept >= logEvents:
 		l.flush()
 	case l.timer == nil:
@@ -87,12 +99,17 @@ func (l *eventLog) due() {
 // flush begins to write what is pending. The lock is held.
 func (l *eventLog) flush() {
 	l.stopTimer()
-	b := Batched{Number: l.batch, Steps: l.pending, LastEvent: l.reserved}
-	told := l.told
-	for b.LastEvent < told+reservedBlock/2 {
+	b, told := Batched{Number: l.batch}, l.told
+	if l.late != nil {
+		b, told = *l.late, l.lateTold
+	} else {
+		b.Steps, l.pending = l.pending, nil
+	}
+	b.LastEvent = l.reserved
+	for b.LastEvent < l.told+reservedBlock/2 {
 		b.LastEvent += max(reservedBlock, b.LastEvent/2)
 	}
-	l.pending, l.writing = nil, true
+	l.writing = true
 	l.writers.do(func() { l.write(b, told) })
 }
 
@@ -103,10 +120,10 @@ func (l *eventLog) write(b Batched, told int) {
 	defer r.mu.Unlock()
 	l.writing = false
 	if err != nil {
-		// The next one has this number, too, and takes its place should it have been written all the same.
-		l.pending = append(b.Steps, l.pending...)
+		l.late, l.lateTold = &b, told
 	} else {
-		l.batch, l.kept, l.reserved = b.Number+1, told, b.LastEvent
+		l.late = nil
+		l.batch, l.kept, l.reserved = b.after(), told, b.LastEvent
 		l.room.Store(int64(l.reserved))
 		r.release()
 	}
@@ -115,9 +132,10 @@ func (l *eventLog) write(b Batched, told int) {
 		l.written = nil
 	}
 	switch {
-	case l.closed || len(l.pending) == 0:
+	case l.closed:
 	case err != nil:
 		l.timer = time.AfterFunc(logRetry, l.due)
+	case len(l.pending) == 0:
 	case len(l.pending) >= logBytes || l.told-l.kept >= logEvents:
 		l.flush()
 	default:
@@ -160,11 +178,11 @@ func (r *Run) makeRoom(ctx context.Context) error {
 	}
 }
 
-// closeLog stops the log and returns what is left of it to be written with the end, once no batch is under way.
-func (r *Run) closeLog() (rest Batched) {
+// closeLog stops the log and returns, once no batch is under way, what is left of it to be written with the end, and how many events it was told.
+func (r *Run) closeLog() (rest []Batched, told int) {
 	l := r.log
 	if l == nil {
-		return Batched{}
+		return nil, 0
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -179,5 +197,12 @@ func (r *Run) closeLog() (rest Batched) {
 		<-written
 		r.mu.Lock()
 	}
-	return Batched{Number: l.batch, Steps: l.pending, LastEvent: l.told}
+	next := l.batch
+	if l.late != nil {
+		rest, next = append(rest, *l.late), l.late.after()
+	}
+	if len(l.pending) > 0 {
+		rest = append(rest, Batched{Number: next, Steps: l.pending})
+	}
+	return rest, l.told
 }

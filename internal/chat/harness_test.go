@@ -182,6 +182,13 @@ func (f *faulty) takeHook(method string) func() {
 	return hook
 }
 
+// hookNext has something done at the next call of a method, from within a hook.
+func (f *faulty) hookNext(method string, hook func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hook[method] = hook
+}
+
 func (f *faulty) take(from map[string][]error, method string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

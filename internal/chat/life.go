@@ -43,7 +43,7 @@ func (s *Service) recover(ctx context.Context, r *Response) error {
 		}
 		if p.batch == 0 {
 			// It died so early that not even the beginning is there.
-			e.Log.Steps = appendBegun(nil, r, 0)
+			e.Log = []Batched{{Steps: appendBegun(nil, r, 0)}}
 		}
 		p.player.reply.end(Interrupted.item())
 		e.Response.Output = p.player.output(&e.Response)

@@ -124,20 +124,18 @@ func TestAnEndWhoseAnswerWasLostIsOnesOwn(t *testing.T) {
 }
 
 func TestAStreamThatIsSentAgainToAnotherProcessIsFollowedThere(t *testing.T) {
-	releases := []chan struct{}{make(chan struct{}), make(chan struct{})}
-	w := newWorld(t, until(releases[0], "Hello", " there"), until(releases[1], "Hello", " there"))
-	conv := w.conversation(chat.Conversation{})
-	for i, req := range []chat.Request{{Stream: true}, {Background: true}} {
-		t.Run(fmt.Sprint(i), func(t *testing.T) {
-			req.ConversationID, req.Input = conv, []chat.Item{user("hi")}
-			req.Caller = keyed(fmt.Sprint(i), "a")
+	for name, req := range map[string]chat.Request{"streamed": {Stream: true}, "in the background": {Background: true}} {
+		t.Run(name, func(t *testing.T) {
+			release := make(chan struct{})
+			w := newWorld(t, until(release, "Hello", " there"))
+			other := w.beside()
+			req.ConversationID, req.Input, req.Caller = w.conversation(chat.Conversation{}), []chat.Item{user("hi")}, keyed("k", "a")
 			first, err := w.Respond(t.Context(), req)
 			if err != nil {
 				t.Fatal(err)
 			}
 			again := req
-			again.Caller = keyed(fmt.Sprint(i), "a")
-			other := w.beside()
+			again.Caller = keyed("k", "a")
 			// It is let go only once the other one is followed.
 			run, err := other.Respond(t.Context(), again)
 			if err != nil || !again.Caller.Idempotency.Replayed || run.Response().ID != first.Response().ID || run.Response().Status.Terminal() {
@@ -148,16 +146,16 @@ func TestAStreamThatIsSentAgainToAnotherProcessIsFollowedThere(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer sub.Close()
-			close(releases[i])
+			close(release)
 			got := collect(t, sub)
 			sameFrom(t, "on another process", got, collect(t, w.events(first.Response().ID, 0)), 0)
 			if last := got[len(got)-1]; last.Type() != "response.completed" {
 				t.Errorf("the last event is %s", last.Type())
 			}
+			if n := len(w.provider.calls()); n != 1 {
+				t.Errorf("%d calls", n)
+			}
 		})
-	}
-	if n := len(w.provider.calls()); n != 2 {
-		t.Errorf("%d calls", n)
 	}
 }
 
@@ -211,4 +209,37 @@ func TestWhoFollowsAnotherProcessLooksNowAndThen(t *testing.T) {
 	}
 	close(release)
 	collect(t, sub)
+}
+
+func TestABatchThatWasReadThoughItsWriterDoesNotKnowIsWrittenAgainAsItIs(t *testing.T) {
+	for name, beforeTheEnd := range map[string]bool{"with the end": false, "before the end": true} {
+		t.Run(name, func(t *testing.T) {
+			release := make(chan struct{})
+			w := newWorld(t, until(release, "early", " late"))
+			written, again := make(chan struct{}), make(chan struct{})
+			w.store.hook["AppendEvents done"] = func() {
+				w.store.hookNext("AppendEvents done", func() { close(again) })
+				close(written)
+			}
+			w.store.inject(false, "AppendEvents", errDisk)
+			run := w.stream(w.conversation(chat.Conversation{}), user("hi"))
+			<-written
+			there, err := w.beside().Events(t.Context(), caller.Owner, run.Begun().ID, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer there.Close()
+			b, err := there.Take(t.Context())
+			if err != nil || len(b.Events) != 5 {
+				t.Fatalf("read are %d events, %v", len(b.Events), err)
+			}
+			if beforeTheEnd {
+				<-again
+			}
+			close(release)
+			all := collect(t, run.Reader())
+			sameFrom(t, "on another process", collect(t, there), all, 5)
+			sameFrom(t, "from the log", collect(t, w.events(run.Begun().ID, 0)), all, 0)
+		})
+	}
 }

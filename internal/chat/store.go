@@ -106,8 +106,8 @@ type Ending struct {
 	// added to the conversation's. Its LastEvent is stored.
 	Response Response
 	Outcome  audit.Record
-	// Log is the last batch of the event log, if it has Steps.
-	Log Batched
+	// Log is what is still to be written of the event log: its last batches. The first may have been written before, as it is.
+	Log []Batched
 	// Title, if any, is for the conversation of a response that Store.BeginAside has begun; one that was set meanwhile stays.
 	Title string
 }

@@ -85,6 +85,9 @@ func (s *Store) takeOver(ctx context.Context, d *responseDoc) (bool, error) {
 	if err == nil && d.LastEvent != 0 {
 		err = s.sealLog(ctx, d.ID)
 	}
+	if err == nil {
+		err = s.sealer.adoptOf(ctx, d.Owner, d.Name)
+	}
 	return err == nil, err
 }
 

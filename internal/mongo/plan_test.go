@@ -179,7 +179,7 @@ func TestHowManyRoundTripsATurnTakes(t *testing.T) {
 	next.Response.ID = "resp_1"
 	next.Intent = record("llm.intent", &next.Response)
 	e := ending(next.Response, chat.Completed)
-	e.Log = chat.Batched{Number: 1, Steps: []byte("last")}
+	e.Log = []chat.Batched{{Number: 1, Steps: []byte("last")}}
 	for _, step := range []struct {
 		name string
 		most int

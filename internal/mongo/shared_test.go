@@ -233,6 +233,32 @@ func TestWhatADeadProcessHasNotSealedAnotherSeals(t *testing.T) {
 	}
 }
 
+func TestTheIntentOfADeadProcessIsSealedAheadOfTheOutcomeThatAnotherWrites(t *testing.T) {
+	a, b := two(t)
+	// It dies before its sealer has done anything.
+	a.stop()
+	a.background.Wait()
+	turn := begin(t, a, "conv_1", "resp_1")
+	a.die()
+	if got := orphans(t, b, LeaseTerm); len(got) != 1 {
+		t.Fatalf("taken over: %+v", got)
+	}
+	if err := b.End(t.Context(), owner, ending(turn.Response, chat.Interrupted)); err != nil {
+		t.Fatal(err)
+	}
+	b.sealer.flush(t.Context())
+	for range 2 {
+		if err := b.sealer.tend(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.sealer.flush(t.Context())
+		b.ahead.Add(int64(LeaseTerm))
+	}
+	if report, unsealed := verify(t, b); !report.OK || unsealed != 0 {
+		t.Errorf("%+v, %d not sealed", report, unsealed)
+	}
+}
+
 func TestAProcessThatWasTakenForDeadBeginsAnotherChain(t *testing.T) {
 	a, b := two(t)
 	for range 2 {

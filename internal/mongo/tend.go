@@ -100,3 +100,20 @@ func (z *sealer) adopt(ctx context.Context, living []string) error {
 	z.add(left)
 	return nil
 }
+
+// adoptOf seals what was recorded of a response that this process has taken over: ahead of the outcome that it will write, which is to stand
+// behind its intent.
+func (z *sealer) adoptOf(ctx context.Context, owner, response string) error {
+	filter := bson.D{elem("o", owner), elem("r", response), elem("unsealed", bson.D{elem("$exists", true)})}
+	o := options.Find().SetSort(bson.D{elem("pos", 1)}).SetProjection(bson.D{elem("payloads", 0)})
+	docs, err := list[recordDoc](ctx, z.store.audit(), filter, o)
+	if err != nil {
+		return err
+	}
+	left := make([]*recordDoc, len(docs))
+	for i := range docs {
+		left[i] = &docs[i]
+	}
+	z.add(left)
+	return nil
+}

@@ -230,7 +230,12 @@ func (s *Store) endTurn(ctx context.Context, owner string, r *run, e *chat.Endin
 	if err := s.insertItems(ctx, docs); err != nil {
 		return false, err
 	}
-	return false, s.putLast(ctx, r.id, &e.Log)
+	for i := range e.Log {
+		if err := s.putLast(ctx, r.id, &e.Log[i]); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
 }
 
 // unlock writes the end of a turn into its conversation, and reports whether that is gone.

@@ -295,8 +295,10 @@ func (t *tx) endTurn(r *run, e *chat.Ending, output []itemRow) error {
 	if err := t.write(t.prepare(unlockConversation).int(next).int(added).ms(e.Response.CompletedAt).total(total).cost(r.cost.Plus(e.Response.Cost)).int(r.conversation)); err != nil {
 		return err
 	}
-	if err := t.putBatch(r.num, &e.Log); err != nil {
-		return err
+	for i := range e.Log {
+		if err := t.putBatch(r.num, &e.Log[i]); err != nil {
+			return err
+		}
 	}
 	return t.end(r, e, r.nextSeq, next)
 }

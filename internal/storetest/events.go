@@ -100,11 +100,11 @@ var eventCases = []testCase{
 		w.ok(w.End(w.ctx, owner, w.ending(t, chat.Completed)))
 		w.equal(status(), chat.Completed)
 	}},
-	{"the end writes the last batch and the number of the last event", func(w *world) {
+	{"the end writes the last batches, also one that is there, and the number of the last event", func(w *world) {
 		t := w.streamed(w.conversation())
 		w.append(t.Response.ID, 0, "one", 1000)
 		e := w.ending(t, chat.Completed, w.message(llm.Assistant, "an answer"))
-		e.Response.LastEvent, e.Log = 12, chat.Batched{Number: 1, Steps: []byte("two")}
+		e.Response.LastEvent, e.Log = 12, []chat.Batched{{Number: 0, Steps: []byte("one")}, {Number: 1, Steps: []byte("two")}}
 		w.ok(w.End(w.ctx, owner, e))
 		w.equal(w.log(t.Response.ID, 0), []string{"one", "two"})
 		r, err := w.Response(w.ctx, owner, t.Response.ID)
@@ -118,7 +118,7 @@ var eventCases = []testCase{
 		t := w.streamed(c)
 		w.ok(w.DeleteConversation(w.ctx, owner, c.ID, 0, t.Response.ID))
 		e := w.ending(t, chat.Cancelled)
-		e.Log = chat.Batched{Steps: []byte("one")}
+		e.Log = []chat.Batched{{Steps: []byte("one")}}
 		w.ok(w.End(w.ctx, owner, e))
 		w.equal(w.log(t.Response.ID, 0), []string(nil))
 	}},
