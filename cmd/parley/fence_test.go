@@ -224,6 +224,8 @@ func aPausedHolder(t *testing.T) {
 	var takenOver time.Duration
 	for _, h := range append(dead, holds...) {
 		takenOver = max(takenOver, takenAfter(h))
+	}
+	for _, h := range append(dead, holds...) {
 		a := decode[api.Response](t, other.call(t, http.MethodPost, "/api/conversations/"+h.conversation+"/responses", `{"prompt":"Go on"}`), http.StatusOK)
 		if a.Status != "completed" {
 			t.Errorf("the conversation %s goes on with %s", h.conversation, a.Status)

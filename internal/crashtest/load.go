@@ -328,11 +328,8 @@ func (c *client) send(ctx context.Context, sent *Entry, do func(ctx context.Cont
 // harmless.
 func again(err error, keyed bool) bool {
 	if problem, answered := errors.AsType[*api.Problem](err); answered {
-		switch problem.Code {
-		case "draining", "overloaded", "idempotency_in_progress":
-			return true
-		}
-		return false
+		// A conversation that is held may be so for long: that it is refused is an answer.
+		return keyed && problem.ShouldRetry && problem.Code != "conversation_locked"
 	}
 	dial, ok := errors.AsType[*net.OpError](err)
 	return keyed || ok && dial.Op == "dial"
