@@ -280,6 +280,11 @@ func TestWhatIsWrongWithOneConversationIsReportedAndTheRestGoesOn(t *testing.T) 
 		// What Parley keeps, were it the same collection.
 		bson.D{{Key: "_id", Value: "default/conv_x"}, {Key: "o", Value: "default"}, {Key: "k", Value: int64(1)}},
 	})
+	empty := s.Options
+	empty.Database += "_no"
+	if _, err := Run(t.Context(), empty); err == nil || !strings.Contains(err.Error(), "there is no database "+empty.Database) {
+		t.Error(err)
+	}
 	before := s.dump(t, "threads")
 	service := newTarget(t)
 	s.Target = service

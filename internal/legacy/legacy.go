@@ -86,6 +86,9 @@ func (im *importer) find(ctx context.Context) error {
 	if slices.Contains(there, im.Conversations) || slices.Contains(there, im.AuditLogs) {
 		return nil
 	}
+	if len(there) == 0 {
+		return fmt.Errorf("there is no database %s, or nothing in it: name the service's by --database", im.Database)
+	}
 	slices.Sort(there)
 	return fmt.Errorf("the database %s has neither a collection %s nor %s; it has: %s. Name them by --conversations and --audit-logs, or another --database",
 		im.Database, im.Conversations, im.AuditLogs, strings.Join(there, ", "))
