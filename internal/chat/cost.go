@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/parley-llm/parley/internal/audit"
 	"github.com/parley-llm/parley/internal/llm"
 )
 
@@ -70,6 +71,8 @@ const bytesPerToken = 4
 // release lets go of what was asked. Nothing is sent again from here on, and an answer may take long.
 func (t *turn) release() {
 	t.call.Body = nil
+	// Its texts are as long as the prompt.
+	t.intent = audit.Record{User: t.intent.User}
 	if t.prompt != nil {
 		r := t.prompt.request
 		t.sent = sent{

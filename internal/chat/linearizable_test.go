@@ -196,13 +196,12 @@ func (h *history) client(n int, r *rand.Rand, calls int) {
 			c.Status = statusOf(err)
 			if err == nil {
 				c.ID = run.Response().ID
-				begun := h.now()
-				h.record(n, began, begun, c)
+				h.record(n, began, h.now(), c)
 				if _, err := run.Wait(ctx); err != nil {
 					h.w.t.Error(err)
 				}
-				// The run takes its end some time within this.
-				h.record(n, begun, h.now(), operation{Kind: "end", ID: c.ID, Status: "ok"})
+				// The run takes its end some time within this: it may have before Respond returns.
+				h.record(n, began, h.now(), operation{Kind: "end", ID: c.ID, Status: "ok"})
 				continue
 			}
 		case "list":

@@ -22,6 +22,15 @@ const (
 const titleInstructions = "Write a title for the conversation that the user quotes: at most six words, in the language of the conversation, " +
 	"without quotation marks. Answer with the title alone."
 
+// entitleTurn has a title made from a turn that was answered.
+//
+//go:noinline
+func (s *Service) entitleTurn(ctx context.Context, run *Run, t *turn) {
+	if r := run.Response(); r.Status == Completed {
+		s.entitle(context.WithoutCancel(ctx), t, contentOf(r.Output))
+	}
+}
+
 // entitle asks the model of a turn for a title of its conversation. It is a call like any other, with its own response and its own pair of
 // audit records, but beside the conversation, which goes on meanwhile. One that fails, or for which the server is too busy, is not made up for.
 func (s *Service) entitle(ctx context.Context, t *turn, answer string) {

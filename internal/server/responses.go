@@ -161,8 +161,7 @@ func (s *server) answer(ctx context.Context, x *exchange, run *chat.Run, body *a
 		}
 		delivered = s.stream(ctx, x, sub)
 	case body.Background:
-		begun := x.begun(run)
-		delivered = x.json(http.StatusAccepted, appendResponse(make([]byte, 0, 1024), &begun))
+		delivered = accepted(x, run)
 		return
 	default:
 		delivered = s.whole(ctx, x, run)
@@ -170,6 +169,14 @@ func (s *server) answer(ctx context.Context, x *exchange, run *chat.Run, body *a
 	if ctx.Err() != nil && !x.replayed() {
 		run.Abandon()
 	}
+}
+
+// accepted answers that a response has begun. What it needs lies on no other answer's stack.
+//
+//go:noinline
+func accepted(x *exchange, run *chat.Run) bool {
+	begun := x.begun(run)
+	return x.json(http.StatusAccepted, appendResponse(make([]byte, 0, 1024), &begun))
 }
 
 func chatRequest(caller chat.Caller, in *respondInput) chat.Request {

@@ -113,9 +113,12 @@ func (x *Exchange) request(method string, to *url.URL, head http.Header) *http.R
 	return req.WithContext(httptrace.WithClientTrace(x.ctx, trace))
 }
 
-// shortBody is how long a body may be to go out in one piece with the request's head: net/http does that for readers that it knows, and
-// of a buffer's length. It is held as long as the answer comes.
-const shortBody = 3 << 10
+// A short body goes out in one piece with the request's head: net/http does that for readers that it knows, within its buffer of
+// shortRequest. It is held as long as the answer comes.
+const (
+	shortRequest = 2 << 10
+	shortBody    = 3 << 9
+)
 
 func newSent(body []byte) io.ReadCloser {
 	if len(body) <= shortBody {

@@ -29,6 +29,8 @@ func NewTransport() *http.Transport {
 		MaxResponseHeaderBytes: 256 << 10,
 		// The transport would ask for compression and hide it; a stream must come as it is sent.
 		DisableCompression: true,
+		// A connection has one as long as it is open; long bodies pass by it.
+		WriteBufferSize: shortRequest,
 		// A connection whose other end has vanished is found by pings; otherwise its calls would wait for the first byte.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 	}
