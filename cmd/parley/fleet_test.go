@@ -64,7 +64,10 @@ func newSquadron(t *testing.T, seed uint64, clients, retrying int) *squadron {
 	s.upstream.Database = s.database
 	s.load = &crashtest.Load{
 		History: s.history, Seed: seed, Clients: clients, Retrying: retrying, Pace: fleetPace, Shared: clients / 2, Together: 80, Servers: s.any, Finish: true,
-		Expected: func(p *api.Problem) bool { return p.Code == "interrupted" },
+		// A database that is too slow, as a stand-in is on a busy machine, is answered by a 503. How often is told.
+		Expected: func(p *api.Problem) bool {
+			return slices.Contains([]string{"interrupted", "store_unavailable", "audit_unavailable"}, p.Code)
+		},
 	}
 	s.instances = s.launch(t, fleetInstances)
 	return s

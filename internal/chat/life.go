@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 
 	"github.com/parley-llm/parley/internal/fault"
 )
@@ -15,17 +17,34 @@ func (s *Service) Recover(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("listing the responses that a crash left: %w", err)
 	}
-	ended := 0
-	for i := range orphans {
-		// One that cannot be ended must not keep the others.
-		if failed := s.recover(ctx, &orphans[i]); failed != nil && !fault.Is(failed, CodeResponseEnded) {
-			err = errors.Join(err, fmt.Errorf("ending response %s: %w", orphans[i].ID, failed))
-			continue
-		}
-		ended++
+	var ended atomic.Int64
+	var mu sync.Mutex
+	all := make(chan *Response)
+	var enders sync.WaitGroup
+	for range min(recoverers, len(orphans)) {
+		enders.Go(func() {
+			for r := range all {
+				// One that cannot be ended must not keep the others.
+				if failed := s.recover(ctx, r); failed != nil && !fault.Is(failed, CodeResponseEnded) {
+					mu.Lock()
+					err = errors.Join(err, fmt.Errorf("ending response %s: %w", r.ID, failed))
+					mu.Unlock()
+					continue
+				}
+				ended.Add(1)
+			}
+		})
 	}
-	return ended, err
+	for i := range orphans {
+		all <- &orphans[i]
+	}
+	close(all)
+	enders.Wait()
+	return int(ended.Load()), err
 }
+
+// recoverers is how many responses are ended at a time: who waits for their conversations should not have to wait for all.
+const recoverers = 8
 
 // recover ends a response whose holder is gone with what its event log has of the answer.
 func (s *Service) recover(ctx context.Context, r *Response) error {

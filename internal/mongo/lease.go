@@ -3,8 +3,10 @@ package mongo
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -48,22 +50,42 @@ func (s *Store) orphans(ctx context.Context) ([]chat.Response, error) {
 		gone = append(gone, docs[id])
 	}
 	slices.SortFunc(gone, func(a, b *responseDoc) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID)) })
+	taken := make([]*chat.Response, len(gone))
+	failed := make([]error, len(gone))
+	var takers sync.WaitGroup
+	room := make(chan struct{}, maxTakers)
+	for i, d := range gone {
+		room <- struct{}{}
+		takers.Go(func() {
+			defer func() { <-room }()
+			taken[i], failed[i] = s.take(ctx, d)
+		})
+	}
+	takers.Wait()
 	var orphans []chat.Response
-	for _, d := range gone {
-		taken, err := s.takeOver(ctx, d)
-		if err != nil {
-			return nil, err
+	for _, r := range taken {
+		if r != nil {
+			orphans = append(orphans, *r)
 		}
-		if !taken {
-			continue
-		}
-		r, _, err := s.load(ctx, d)
-		if err != nil {
-			return nil, err
-		}
-		orphans = append(orphans, r)
+	}
+	// What was taken over is this process's, and found again where the others could not be.
+	if err := errors.Join(failed...); err != nil {
+		return nil, err
 	}
 	return orphans, nil
+}
+
+// maxTakers is how many responses are taken over at a time.
+const maxTakers = 8
+
+// take is a response that was taken over, or nil where it could not be.
+func (s *Store) take(ctx context.Context, d *responseDoc) (*chat.Response, error) {
+	taken, err := s.takeOver(ctx, d)
+	if err != nil || !taken {
+		return nil, err
+	}
+	r, _, err := s.load(ctx, d)
+	return &r, err
 }
 
 // takeOver makes this process the holder of a response whose holder has shown no sign of life since it was looked at, and reports whether it could.
