@@ -26,6 +26,7 @@ run: build ## build and serve on http://127.0.0.1:8000; settings in ARGS, the en
 
 .PHONY: build
 build: ## build the static binary bin/parley
+	@[ -e bin/parley ] || echo 'Building bin/parley. The first time takes a minute or two.' >&2
 	@$(GO) build -buildvcs=false -ldflags "$(LDFLAGS)" -o bin/parley ./cmd/parley
 
 .PHONY: test
