@@ -131,6 +131,28 @@ func TestWhatTheDocsFillInCanBeSentTwice(t *testing.T) {
 	}
 }
 
+// An empty header is one that was not sent, and the document says so as the server does it.
+func TestTheDocumentSaysWhichLastEventIDIsTaken(t *testing.T) {
+	w := newWorld(t, settings{})
+	path := "/api/responses/{response_id}/events"
+	var pattern *regexp.Regexp
+	for _, p := range w.spec()["paths"].(map[string]any)[path].(map[string]any)["get"].(map[string]any)["parameters"].([]any) {
+		if p := p.(map[string]any); p["name"] == "Last-Event-ID" {
+			pattern = regexp.MustCompile(p["schema"].(map[string]any)["pattern"].(string))
+		}
+	}
+	for value, taken := range map[string]bool{"": true, "-1": true, "0": true, "999999999999999999": true, "1000000000000000000": false, "-2": false, "1.5": false, "abc": false} {
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, strings.Replace(path, "{response_id}", "resp_none", 1), nil)
+		req.Host = "localhost"
+		req.Header.Set("Last-Event-ID", value)
+		rec := httptest.NewRecorder()
+		w.handler.ServeHTTP(rec, req)
+		if refused := rec.Code == http.StatusUnprocessableEntity; refused == taken || pattern.MatchString(value) != taken {
+			t.Errorf("%q: %d, and the document takes it: %v", value, rec.Code, pattern.MatchString(value))
+		}
+	}
+}
+
 // Every example of a request's body is one that the server takes, and every example of an answer has its form.
 func TestTheExamplesAreValid(t *testing.T) {
 	w := newWorld(t, settings{})

@@ -84,7 +84,7 @@ type eventsInput struct {
 	strict
 	ResponsePath
 	After       int64  `query:"after" minimum:"-1" default:"-1" doc:"The number of an event: the stream begins right behind it."`
-	LastEventID string `header:"Last-Event-ID" pattern:"^(-1|[0-9]{1,18})$" patternDescription:"the id of an event, a number" doc:"The same, as a browser sends it; goes before after."`
+	LastEventID string `header:"Last-Event-ID" pattern:"^(-1|[0-9]{0,18})$" patternDescription:"the id of an event, a number" doc:"The same, as a browser sends it; goes before after. An empty one counts as not sent."`
 
 	from int
 }
