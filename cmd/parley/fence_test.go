@@ -72,7 +72,7 @@ func newDrip(t *testing.T) *drip {
 			_, _ = fmt.Fprintf(w, `data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"%d "},"finish_reason":null}]}`+"\n\n", n)
 			_ = http.NewResponseController(w).Flush()
 			select {
-			case <-time.After(50 * time.Millisecond):
+			case <-time.After(400 * time.Millisecond):
 			case <-end:
 				_, _ = io.WriteString(w, `data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}`+"\n\ndata: [DONE]\n\n")
 				return
