@@ -157,7 +157,7 @@ public class MongoDouble {
         else if (now > deadline || !client.isActive()) return false;
         else try { backend.wait(200); } catch (InterruptedException e) { return false; }
       }
-      return true;
+      return client.isActive();
     } finally {
       waiting.remove(turn);
       backend.notifyAll();
@@ -176,7 +176,8 @@ public class MongoDouble {
       return command.equals("abortTransaction") ? new Document("ok", 1.0) : transactionError(251, "NoSuchTransaction", "TransientTransactionError");
     }
     openOn = message.getChannel();
-    lostSince = 0;
+    // What a client has said before it died may come up behind the news of its death.
+    lostSince = openOn.isActive() ? 0 : System.currentTimeMillis();
     if (command.equals("abortTransaction")) {
       rollback();
       return new Document("ok", 1.0);
