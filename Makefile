@@ -112,7 +112,7 @@ crash: build ## kill the server KILLS times under load and look for what was los
 
 .PHONY: instances
 instances: build ## have instances on one MongoDB killed, paused and replaced under load for SECONDS, and look for what was lost; SEED repeats a run
-	PARLEY_SECONDS=$(or $(SECONDS),600) PARLEY_SEED=$(SEED) PARLEY_TEST_BINARY=$(CURDIR)/bin/parley internal/mongo/double/with.sh $(GO) test ./cmd/parley -run TestInstances -parallel 8 -count=1 -v -timeout 2h
+	PARLEY_SECONDS=$(or $(SECONDS),600) PARLEY_SEED=$(SEED) PARLEY_TEST_BINARY=$(CURDIR)/bin/parley internal/mongo/double/with.sh $(GO) test ./cmd/parley -run TestInstances -parallel 3 -count=1 -v -timeout 2h
 
 .PHONY: faults
 faults: ## have a model's provider fail in every known way, ROUNDS times; flags of go test in ARGS
