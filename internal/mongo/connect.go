@@ -21,7 +21,7 @@ const (
 	defaultDatabase = "parley"
 	// selectionTimeout is how long a server is looked for where the URI does not say.
 	selectionTimeout = 5 * time.Second
-	// operationTimeout bounds an operation, a transaction with all its repetitions included.
+	// operationTimeout bounds an operation, a transaction with all its repetitions included, where the URI does not say.
 	operationTimeout = 20 * time.Second
 	// minWireVersion is that of MongoDB 5.0.
 	minWireVersion = 13
@@ -37,7 +37,10 @@ func connect(ctx context.Context, o *Options) (*driver.Client, *driver.Database,
 		return nil, nil, errors.New("the URI of MongoDB cannot be read: it should look like mongodb://host:27017/parley?replicaSet=rs0")
 	}
 	opts.SetAppName("parley").SetReadPreference(readpref.Primary()).SetRetryWrites(true).SetRetryReads(true).
-		SetReadConcern(readconcern.Majority()).SetWriteConcern(majority).SetTimeout(operationTimeout)
+		SetReadConcern(readconcern.Majority()).SetWriteConcern(majority)
+	if opts.Timeout == nil {
+		opts.SetTimeout(operationTimeout)
+	}
 	if opts.ServerSelectionTimeout == nil {
 		opts.SetServerSelectionTimeout(selectionTimeout)
 	}

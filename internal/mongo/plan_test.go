@@ -173,7 +173,15 @@ func TestHowManyRoundTripsATurnTakes(t *testing.T) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		return slices.Clone(sent)
+		// What was done in vain, because the server refused it or lost its outcome, is not what it takes.
+		for i := len(sent) - 1; i >= 0; i-- {
+			if sent[i] == "abortTransaction" {
+				sent = sent[i+1:]
+				break
+			}
+		}
+		again := func(a, b string) bool { return a == b && a == "commitTransaction" }
+		return slices.CompactFunc(slices.Clone(sent), again)
 	}
 	next := &chat.Turn{Conversation: c, Input: []chat.Item{message("msg_in", llm.User)}, Response: turn.Response, Claim: &chat.Claim{Route: "POST /x", Key: "k"}}
 	next.Response.ID = "resp_1"

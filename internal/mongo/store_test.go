@@ -35,7 +35,9 @@ func (s *testStore) Orphans(ctx context.Context) ([]chat.Response, error) {
 // openAt opens a database, by default a new one, that is dropped when the test ends.
 func openAt(t *testing.T, o Options) *testStore {
 	t.Helper()
-	o.URI = os.Getenv(mongotest.Env)
+	if o.URI == "" {
+		o.URI = os.Getenv(mongotest.Env)
+	}
 	if o.Database == "" {
 		o.Database = mongotest.Database(t, o.URI)
 	}

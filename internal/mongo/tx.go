@@ -88,10 +88,28 @@ func (s *Store) transact(ctx context.Context, body func(ctx context.Context) err
 		return err
 	}
 	defer session.EndSession(ctx)
-	_, err = session.WithTransaction(ctx, func(ctx context.Context) (any, error) { return nil, body(ctx) },
+	_, err = session.WithTransaction(ctx, func(ctx context.Context) (any, error) { return nil, unsent(body(ctx)) },
 		options.Transaction().SetReadConcern(readconcern.Snapshot()))
 	return err
 }
+
+// unsent has a transaction run again whose statement found no connection, because another operation has found the server gone: the driver
+// says of such an error that what failed may be tried again, and does not do it within a transaction.
+func unsent(err error) error {
+	if pool, ok := errors.AsType[interface {
+		error
+		Retryable() bool
+	}](err); ok && pool.Retryable() {
+		return transient{err}
+	}
+	return err
+}
+
+// transient is an error by which WithTransaction begins anew.
+type transient struct{ error }
+
+func (e transient) Unwrap() error                   { return e.error }
+func (e transient) HasErrorLabel(label string) bool { return label == "TransientTransactionError" }
 
 // snapshot lends a context with which all that is read is of one moment.
 func (s *Store) snapshot(ctx context.Context, read func(ctx context.Context) error) error {

@@ -120,7 +120,7 @@ public class MongoDouble {
     String key = doc.containsKey("txnNumber") ? doc.get("lsid") + "/" + doc.get("txnNumber") : null;
     synchronized (backend) {
       if (doc.containsKey("autocommit")) return inTransaction(message, doc, command, key);
-      if (!await(message.getChannel())) throw new MongoServerError(24, "LockTimeout", "a transaction stayed open for 10 s");
+      if (!await(message.getChannel())) throw new MongoServerError(24, "LockTimeout", "transactions were open for 50 s");
       Document reply = key == null ? null : replies.get(key);
       if (reply != null) return reply;
       if (isSnapshot(doc)) return readSnapshot(message, doc, command);
@@ -145,9 +145,9 @@ public class MongoDouble {
   // Those that wait for the open transaction to end, in the order in which they came.
   static final Deque<Object> waiting = new ArrayDeque<>();
 
-  /** Waits until no transaction is open and who came first is through; false after 10 s, or when the client has gone. */
+  /** Waits until no transaction is open and who came first is through; false after 50 s, or when the client has gone. */
   static boolean await(Channel client) {
-    long deadline = System.currentTimeMillis() + 10_000;
+    long deadline = System.currentTimeMillis() + 50_000;
     Object turn = new Object();
     waiting.addLast(turn);
     try {

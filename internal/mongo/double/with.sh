@@ -24,5 +24,6 @@ for _ in $(seq 1200); do
   sleep 0.1
 done
 [[ -n $port ]] || { echo "the MongoDB double is not ready after two minutes" >&2; exit 1; }
-# Whoever waits for another's transaction holds a connection there, which that transaction's next statement must not lack.
-PARLEY_TEST_MONGODB_URI="mongodb://127.0.0.1:$port/?replicaSet=rs0&maxPoolSize=400" "$@"
+# Whoever waits for another's transaction holds a connection there, which that transaction's next statement must not lack; and where the machine is
+# busy with other things as well, that may be long.
+PARLEY_TEST_MONGODB_URI="mongodb://127.0.0.1:$port/?replicaSet=rs0&maxPoolSize=400&timeoutMS=60000" "$@"

@@ -1,0 +1,307 @@
+package mongo
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/parley-llm/parley/internal/audit"
+	"github.com/parley-llm/parley/internal/chat"
+	"github.com/parley-llm/parley/internal/fault"
+	"github.com/parley-llm/parley/internal/llm"
+	"github.com/parley-llm/parley/internal/mongotest"
+	"github.com/parley-llm/parley/internal/storetest"
+)
+
+// writing is an operation of the store: what is made ready for it, and what it does. All ids that it uses hold the place's name.
+type writing struct {
+	name  string
+	ready func(t *testing.T, s *testStore, at string)
+	do    func(ctx context.Context, s *testStore, at string) error
+	// partly: it is two writes, of which the first alone is as good as none.
+	partly bool
+	// again are the codes of what it may be refused with when it is done again and has been done.
+	again []string
+}
+
+func conversationOf(at string) string { return "conv_" + at }
+func responseOf(at string) string     { return "resp_" + at }
+
+func claimOf(at string) *chat.Claim {
+	return &chat.Claim{Route: "POST /x", Key: "key_" + at, ResourceID: at, CreatedAt: storetest.Began}
+}
+
+func noted(kind audit.Kind, at string) audit.Record {
+	return audit.Record{ID: "aud_" + string(kind) + "_" + at, Time: storetest.Began, Kind: kind, Owner: owner, ConversationID: conversationOf(at)}
+}
+
+// talked is a conversation with two messages.
+func talked(t *testing.T, s *testStore, at string) {
+	t.Helper()
+	c := chat.Conversation{ID: conversationOf(at), CreatedAt: storetest.Began, UpdatedAt: storetest.Began}
+	if err := s.CreateConversation(t.Context(), owner, nil, &c, []chat.Item{message("msg_1_"+at, llm.User), message("msg_2_"+at, llm.User)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// answering is one on which a response runs.
+func answering(t *testing.T, s *testStore, at string) {
+	t.Helper()
+	talked(t, s, at)
+	begin(t, s, conversationOf(at), responseOf(at))
+}
+
+func responseAt(at string) chat.Response {
+	return chat.Response{
+		ID: responseOf(at), Owner: owner, ConversationID: conversationOf(at), Status: chat.InProgress, Stream: true, LastEvent: 1000, Attempts: 1, CreatedAt: storetest.Began,
+	}
+}
+
+var writings = []writing{
+	{"create", func(*testing.T, *testStore, string) {}, func(ctx context.Context, s *testStore, at string) error {
+		c := chat.Conversation{ID: conversationOf(at), CreatedAt: storetest.Began, UpdatedAt: storetest.Began}
+		return s.CreateConversation(ctx, owner, claimOf(at), &c, []chat.Item{message("msg_1_"+at, llm.User), message("msg_2_"+at, llm.User)}, noted(audit.KindConversationDeleted, at))
+	}, false, []string{"claimed"}},
+	{"append", talked, func(ctx context.Context, s *testStore, at string) error {
+		return s.AppendItems(ctx, owner, claimOf(at), conversationOf(at), "A title", []chat.Item{message("msg_3_"+at, llm.User), message("msg_4_"+at, llm.User)}, noted(audit.KindMessageDeleted, at))
+	}, false, []string{"claimed"}},
+	{"append without key or record", talked, func(ctx context.Context, s *testStore, at string) error {
+		return s.AppendItems(ctx, owner, nil, conversationOf(at), "", []chat.Item{message("msg_3_"+at, llm.User)})
+	}, false, []string{chat.CodeDuplicateID}},
+	{"update", talked, func(ctx context.Context, s *testStore, at string) error {
+		_, err := s.UpdateConversation(ctx, owner, conversationOf(at), 1, func(c *chat.Conversation) error { c.Title = "Another"; return nil }, noted(audit.KindConversationDeleted, at))
+		return err
+	}, false, []string{chat.CodeVersionMismatch}},
+	{"edit", talked, func(ctx context.Context, s *testStore, at string) error {
+		_, err := s.UpdateItem(ctx, owner, conversationOf(at), "msg_1_"+at, 1, func(it *chat.Item) error { it.Content = json.RawMessage(`"other"`); return nil }, noted(audit.KindMessageEdited, at))
+		return err
+	}, false, []string{chat.CodeVersionMismatch}},
+	{"delete a message", talked, func(ctx context.Context, s *testStore, at string) error {
+		return s.DeleteItem(ctx, owner, conversationOf(at), "msg_1_"+at, 0, noted(audit.KindMessageDeleted, at))
+	}, false, []string{chat.CodeMessageNotFound}},
+	{"begin", talked, func(ctx context.Context, s *testStore, at string) error {
+		r := responseAt(at)
+		return s.Begin(ctx, owner, &chat.Turn{
+			Conversation: chat.Conversation{ID: conversationOf(at), ContextVersion: 1}, Input: []chat.Item{message("msg_3_"+at, llm.User)}, Response: r,
+			Intent: record(audit.KindIntent, &r), Claim: claimOf(at), Title: "A title",
+		})
+	}, false, []string{"claimed"}},
+	{"next attempt", answering, func(ctx context.Context, s *testStore, at string) error {
+		r := responseAt(at)
+		outcome := record(audit.KindOutcome, &r)
+		r.Attempts = 2
+		return s.NextAttempt(ctx, owner, &r, outcome, record(audit.KindIntent, &r))
+	}, false, []string{chat.CodeDuplicateID}},
+	{"events", answering, func(ctx context.Context, s *testStore, at string) error {
+		return s.AppendEvents(ctx, owner, responseOf(at), chat.Batched{Number: 0, Steps: []byte("steps"), LastEvent: 2000})
+	}, true, nil},
+	{"end", answering, func(ctx context.Context, s *testStore, at string) error {
+		e := ending(responseAt(at), chat.Completed)
+		e.Log = []chat.Batched{{Number: 0, Steps: []byte("last"), LastEvent: 7}}
+		e.Response.Usage = &llm.Usage{InputTokens: 1, OutputTokens: 2, TotalTokens: 3}
+		return s.End(ctx, owner, e)
+	}, false, []string{chat.CodeResponseEnded}},
+	{"fork", talked, func(ctx context.Context, s *testStore, at string) error {
+		c := chat.Conversation{ID: "conv_fork_" + at, CreatedAt: storetest.Began, UpdatedAt: storetest.Began}
+		return s.ForkConversation(ctx, owner, claimOf(at), conversationOf(at), "", &c, noted(audit.KindConversationDeleted, at))
+	}, false, []string{"claimed"}},
+	{"delete", talked, func(ctx context.Context, s *testStore, at string) error {
+		return s.DeleteConversation(ctx, owner, conversationOf(at), 0, "", noted(audit.KindConversationDeleted, at))
+	}, false, []string{chat.CodeConversationNotFound}},
+}
+
+// state is all that can be read of a place, as a text in which its name is left out.
+func (s *testStore) state(at string) string {
+	s.t.Helper()
+	ctx := s.t.Context()
+	var b strings.Builder
+	note := func(what string, v any, err error) {
+		if err != nil {
+			v = fault.Of(err).Code
+			if v == chat.CodeStoreUnavailable {
+				s.t.Fatal(err)
+			}
+		}
+		data, err := json.Marshal(v)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		fmt.Fprintf(&b, "%s %s\n", what, data)
+	}
+	for _, id := range []string{conversationOf(at), "conv_fork_" + at} {
+		c, err := s.Conversation(ctx, owner, id)
+		note("conversation", c, err)
+		items, err := s.Items(ctx, owner, id, chat.Page{Limit: 100})
+		note("items", items, err)
+	}
+	r, err := s.Response(ctx, owner, responseOf(at))
+	note("response", r, err)
+	log, err := s.EventLog(ctx, owner, responseOf(at), 0)
+	note("log", log, err)
+	claim, found, err := s.Claim(ctx, owner, "POST /x", "key_"+at)
+	note("claim", []any{claim, found}, err)
+	recs, _, err := s.Records(ctx, owner, audit.Query{ConversationID: conversationOf(at), Limit: 100, Asc: true})
+	for i := range recs {
+		recs[i] = audit.Record{ID: recs[i].ID, Kind: recs[i].Kind, Attempt: recs[i].Attempt}
+	}
+	note("records", recs, err)
+	return strings.ReplaceAll(b.String(), at, "@")
+}
+
+// answered tells by a code how an operation went; an error that has none fails the test.
+func (s *testStore) answered(err error) string {
+	s.t.Helper()
+	if err == nil {
+		return ""
+	}
+	if _, ok := errors.AsType[*chat.ClaimedError](err); ok {
+		return "claimed"
+	}
+	if _, ok := errors.AsType[*fault.Error](err); !ok {
+		s.t.Errorf("an error without a code: %v", err)
+	}
+	return fault.Of(err).Code
+}
+
+// TestEveryCommandOfAWritingMayFail has each operation that writes meet each fate at each of its commands: it succeeds, or says that the database is not
+// available; what it has to write is there once and whole or not at all, and there if it said so; and done again, it is there. An answer is lost at
+// every command; the rest happens at some, or at each one with PARLEY_TEST_EVERY=1, and what takes its time only then. It takes minutes, and is run by
+// hand: PARLEY_TEST_EVERY=8.
+func TestEveryCommandOfAWritingMayFail(t *testing.T) {
+	if os.Getenv("PARLEY_TEST_EVERY") == "" {
+		t.Skip("PARLEY_TEST_EVERY runs it")
+	}
+	for _, c := range []struct {
+		fate mongotest.Fate
+		// on: that command, and all behind it.
+		on bool
+	}{
+		{mongotest.Unanswered, false}, {mongotest.Lost, false}, {mongotest.NotPrimary, false}, {mongotest.Held, false}, {mongotest.Unanswered, true},
+	} {
+		every := 1
+		if (c.fate != mongotest.Unanswered || c.on) && os.Getenv("PARLEY_TEST_EVERY") != "1" {
+			every = 8
+			if c.fate == mongotest.Held || c.on {
+				continue
+			}
+		}
+		name := c.fate.String()
+		if c.on {
+			name += ", and all behind it"
+		}
+		t.Run(name, func(t *testing.T) {
+			p := mongotest.NewProxy(t, os.Getenv(mongotest.Env))
+			watching := openAt(t, Options{})
+			var patience []string
+			if c.fate == mongotest.Held || c.on {
+				patience = []string{"timeoutMS=1000"}
+			}
+			s := openAt(t, Options{Database: watching.database, URI: p.URI(patience...)})
+			t.Cleanup(p.Pass)
+			for i, w := range writings {
+				t.Run(w.name, func(t *testing.T) {
+					s.t, watching.t = t, t
+					some := meeting{&w, p, s, watching, c.fate, c.on}
+					commands, before, after := some.well()
+					for n := 1 + i%every; n <= commands; n += every {
+						some.meets(n, before, after)
+					}
+				})
+			}
+			s.t, watching.t = t, t
+			s.sealAll()
+			if report, unsealed := verify(t, watching); !report.OK || unsealed != 0 {
+				t.Errorf("%+v, %d not sealed", report.Findings, unsealed)
+			}
+		})
+	}
+}
+
+// meeting is an operation that meets a fate.
+type meeting struct {
+	*writing
+	proxy       *mongotest.Proxy
+	s, watching *testStore
+	fate        mongotest.Fate
+	on          bool
+}
+
+func (m *meeting) place(n int) string {
+	return fmt.Sprintf("%s%d.", strings.ReplaceAll(m.name, " ", "-"), n)
+}
+
+// well does it undisturbed, and returns how many commands that takes, and what there is before and after it.
+func (m *meeting) well() (commands int, before, after string) {
+	t, at := m.s.t, m.place(0)
+	t.Helper()
+	m.ready(t, m.s, at)
+	before = m.watching.state(at)
+	m.s.sealAll()
+	m.proxy.Pass()
+	if err := m.do(t.Context(), m.s, at); err != nil {
+		t.Fatal(err)
+	}
+	commands = m.proxy.Commands()
+	if after = m.watching.state(at); before == after {
+		t.Fatal("it does nothing that shows")
+	}
+	return commands, before, after
+}
+
+// meets has it meet its fate at command n.
+func (m *meeting) meets(n int, before, after string) {
+	t, at := m.s.t, m.place(n)
+	t.Helper()
+	m.ready(t, m.s, at)
+	m.s.sealAll()
+	var at1 string
+	m.proxy.Have(func(c mongotest.Command) mongotest.Fate {
+		if c.N != n && (!m.on || c.N < n) {
+			return mongotest.Passed
+		}
+		if at1 == "" {
+			at1 = c.String()
+		}
+		return m.fate
+	})
+	err := m.s.answered(m.do(t.Context(), m.s, at))
+	m.proxy.Pass()
+	got := m.watching.state(at)
+	switch {
+	case err != "" && err != chat.CodeStoreUnavailable:
+		t.Errorf("%s at %q: it failed with %s", m.fate, at1, err)
+	case err == "" && got != after:
+		t.Errorf("%s at %q: it was acknowledged, and there is\n%s\nwant\n%s", m.fate, at1, got, after)
+	case err != "" && got != before && got != after && !m.partly:
+		t.Errorf("%s at %q: a part of it is there:\n%s\nwant\n%s\nor\n%s", m.fate, at1, got, before, after)
+	}
+	t.Logf("%s at %q: %s", m.fate, at1, cmp.Or(err, "stored"))
+	if err == "" {
+		return
+	}
+	if m.fate != mongotest.Held && !m.on {
+		t.Errorf("%s at %q: it was not tried again", m.fate, at1)
+	}
+	again := m.s.answered(m.do(t.Context(), m.s, at))
+	if again != "" && (got != after || !slices.Contains(m.again, again)) {
+		t.Errorf("%s at %q: done again it failed with %s", m.fate, at1, again)
+	}
+	if got := m.watching.state(at); got != after {
+		t.Errorf("%s at %q: done again there is\n%s\nwant\n%s", m.fate, at1, got, after)
+	}
+}
+
+// sealAll waits until all is sealed that was written, whether that was known of it or not.
+func (s *testStore) sealAll() {
+	s.t.Helper()
+	if err := s.sealer.tend(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+	s.sealer.flush(s.t.Context())
+}
