@@ -17,6 +17,7 @@ import (
 
 	"github.com/parley-llm/parley/api"
 	"github.com/parley-llm/parley/internal/crashtest"
+	"github.com/parley-llm/parley/internal/mongotest"
 )
 
 const (
@@ -195,6 +196,7 @@ func rounds(t *testing.T, fallback time.Duration) (list []time.Duration) {
 // place. PARLEY_SECONDS says for how long, in rounds of a minute, each on a database of its own.
 func TestInstancesThatAreKilledLoseNothingAcknowledged(t *testing.T) {
 	t.Parallel()
+	mongotest.Need(t, os.Getenv(mongotest.Env))
 	seed := seedOf(t)
 	kills, interrupted, caught, resent, done := 0, 0, 0, 0, map[crashtest.Op]int{}
 	var longest, took time.Duration
@@ -243,6 +245,7 @@ func TestInstancesThatAreKilledLoseNothingAcknowledged(t *testing.T) {
 // answered: all of it is, once, and no answer is cut short.
 func TestInstancesThatAreReplacedAnswerEverything(t *testing.T) {
 	t.Parallel()
+	mongotest.Need(t, os.Getenv(mongotest.Env))
 	seed := seedOf(t)
 	replaced, resent, done := 0, 0, map[crashtest.Op]int{}
 	for i, d := range rounds(t, 10*time.Second) {

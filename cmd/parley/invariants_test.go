@@ -120,17 +120,20 @@ func TestTheInvariantsCatchWhatTheyAreFor(t *testing.T) {
 				server.await(t)
 				found = append(found, promise.CheckServer(t.Context(), crashtest.Client(server.url), promise.Conversations())...)
 			}
-			caught := tt.want == ""
-			for _, v := range found {
-				caught = caught || v.Invariant == tt.want
-				if tt.want == "" {
-					t.Error(v)
-				}
-			}
-			if !caught {
-				t.Errorf("%q was not found, but %v", tt.want, found)
-			}
+			mustFind(t, tt.want, found)
 		})
+	}
+}
+
+// mustFind fails a test in which what was planted was not found for what it is; where want is empty, nothing was.
+func mustFind(t *testing.T, want crashtest.Invariant, found []crashtest.Violation) {
+	t.Helper()
+	if want == "" {
+		for _, v := range found {
+			t.Error(v)
+		}
+	} else if !slices.ContainsFunc(found, func(v crashtest.Violation) bool { return v.Invariant == want }) {
+		t.Errorf("%q was not found, but %v", want, found)
 	}
 }
 

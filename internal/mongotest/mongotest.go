@@ -15,13 +15,18 @@ import (
 // Env is the environment variable that names the server to test on.
 const Env = "PARLEY_TEST_MONGODB_URI"
 
-// Database is the name of a database of the server at uri that nobody has used and that is dropped when the test ends. Where uri is empty the test
-// is skipped.
-func Database(t testing.TB, uri string) string {
+// Need skips a test where there is no server to run it on: uri is empty.
+func Need(t testing.TB, uri string) {
 	t.Helper()
 	if uri == "" {
 		t.Skip("no MongoDB to test on: `make test-mongodb` runs this test on a double, and " + Env + " names a server")
 	}
+}
+
+// Database is the name of a database of the server at uri that nobody has used and that is dropped when the test ends. It needs the server.
+func Database(t testing.TB, uri string) string {
+	t.Helper()
+	Need(t, uri)
 	name := "parley_test_" + strings.ToLower(rand.Text()[:12])
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
