@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +18,7 @@ import (
 
 	"github.com/parley-llm/parley/api"
 	"github.com/parley-llm/parley/internal/crashtest"
+	"github.com/parley-llm/parley/internal/mongotest"
 )
 
 // pieces is an answer of every kind, as a model streams it.
@@ -126,43 +125,17 @@ func TestInstancesReadOnAtEveryEventOfEachOther(t *testing.T) {
 	t.Logf("%d events, read from each of them on, on %d other instances", len(events), len(others))
 }
 
-// counter passes on what a client says to a server, and counts its messages.
+// counter passes on what a client says to a server, and counts its messages. Its URL has clients go through it.
 type counter struct {
 	url   string
 	count atomic.Int64
 }
 
-// counterTo is a counter before the server that a URI names. The URI that it makes has clients go through it.
+// counterTo is a counter before the server that a URI names.
 func counterTo(t *testing.T, uri string) *counter {
 	t.Helper()
-	u, err := url.Parse(uri)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
 	r := &counter{}
-	server := u.Host
-	u.Host, u.RawQuery = listener.Addr().String(), "directConnection=true"
-	r.url = u.String()
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			up, err := new(net.Dialer).DialContext(t.Context(), "tcp", server)
-			if err != nil {
-				_ = client.Close()
-				continue
-			}
-			go func() { _, _ = io.Copy(client, up); _ = client.Close() }()
-			go func() { r.pass(up, client); _ = up.Close() }()
-		}
-	}()
+	r.url = mongotest.Relay(t, uri, r.pass, nil)
 	return r
 }
 

@@ -8,8 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -196,42 +194,7 @@ func (d *dump) run(t *testing.T, dir string, env []string, killAt int64, args ..
 // relayed is the address of a relay to the service's database, which tells how much it passes on to its reader.
 func (d *dump) relayed(t *testing.T, passed func(int)) string {
 	t.Helper()
-	u, err := url.Parse(d.uri)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	host := u.Host
-	go func() {
-		for {
-			reader, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go relay(reader, host, passed)
-		}
-	}()
-	// Direct, or the driver would go to the address by which the replica set knows itself.
-	u.Host, u.RawQuery = listener.Addr().String(), "directConnection=true"
-	return u.String()
-}
-
-func relay(reader net.Conn, host string, passed func(int)) {
-	defer func() { _ = reader.Close() }()
-	server, err := net.Dial("tcp", host) //nolint:noctx // it lives as long as the connection that it serves
-	if err != nil {
-		return
-	}
-	defer func() { _ = server.Close() }()
-	go func() {
-		_, _ = io.Copy(server, reader)
-		_ = server.Close()
-	}()
-	_, _ = io.Copy(counting{reader, passed}, server)
+	return mongotest.Relay(t, d.uri, nil, func(to io.Writer, from io.Reader) { _, _ = io.Copy(counting{to, passed}, from) })
 }
 
 type counting struct {

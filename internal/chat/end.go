@@ -60,9 +60,9 @@ func (s *Service) end(ctx context.Context, run *Run, t *turn, r *reply, res *res
 		e.Response.Status = Interrupted
 		e.Response.Error = responseError(f)
 		e.Outcome.Status, e.Outcome.ErrorCode = string(Interrupted), f.Code
-		unstored := e.Response
-		unstored.Output = nil
-		s.finish(run, unstored, f, last)
+		shown := e.Response
+		shown.Output = nil
+		s.finish(run, shown, f, last)
 		// The conversation stays locked and its outcome owed until the store is back; a restart would settle it too.
 		if _, err := s.store(context.WithoutCancel(ctx), e, s.UpstreamTimeout); err != nil {
 			s.Log.Error("a response was left to the next start", "response_id", final.ID, "error", err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 
 	"github.com/parley-llm/parley/internal/fault"
 )
@@ -17,30 +16,27 @@ func (s *Service) Recover(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("listing the responses that a crash left: %w", err)
 	}
-	var ended atomic.Int64
-	var mu sync.Mutex
-	all := make(chan *Response)
+	failed := make([]error, len(orphans))
+	room := make(chan struct{}, recoverers)
 	var enders sync.WaitGroup
-	for range min(recoverers, len(orphans)) {
+	for i := range orphans {
+		room <- struct{}{}
 		enders.Go(func() {
-			for r := range all {
-				// One that cannot be ended must not keep the others.
-				if failed := s.recover(ctx, r); failed != nil && !fault.Is(failed, CodeResponseEnded) {
-					mu.Lock()
-					err = errors.Join(err, fmt.Errorf("ending response %s: %w", r.ID, failed))
-					mu.Unlock()
-					continue
-				}
-				ended.Add(1)
-			}
+			defer func() { <-room }()
+			failed[i] = s.recover(ctx, &orphans[i])
 		})
 	}
-	for i := range orphans {
-		all <- &orphans[i]
-	}
-	close(all)
 	enders.Wait()
-	return int(ended.Load()), err
+	ended := 0
+	for i, err := range failed {
+		// One that cannot be ended does not keep the others.
+		if failed[i] = nil; err == nil || fault.Is(err, CodeResponseEnded) {
+			ended++
+			continue
+		}
+		failed[i] = fmt.Errorf("ending response %s: %w", orphans[i].ID, err)
+	}
+	return ended, errors.Join(failed...)
 }
 
 // recoverers is how many responses are ended at a time: who waits for their conversations should not have to wait for all.

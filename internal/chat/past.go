@@ -131,24 +131,28 @@ func (p *past) advance(ctx context.Context, s *Subscription) (ended bool, err er
 		p.player.end(p.final)
 		return true, nil
 	}
-	if shared, ok := p.service.Store.(Shared); ok {
-		runs, err := shared.Runs(ctx, p.owner, p.id)
-		if err == nil && runs {
-			time.AfterFunc(followPause, s.notify)
-		}
-		if err != nil || runs {
-			return false, err
-		}
-	}
-	r, err := p.service.Store.Response(ctx, p.owner, p.id)
+	p.final, err = p.ended(ctx)
 	switch {
 	case err != nil:
 		return false, err
-	case r.Status.Terminal():
-		p.final = &r
-		s.notify()
-	default:
+	case p.final == nil:
 		time.AfterFunc(followPause, s.notify)
+	default:
+		s.notify()
 	}
 	return false, nil
+}
+
+// ended is the response once it has ended, and nil until then.
+func (p *past) ended(ctx context.Context) (*Response, error) {
+	if shared, ok := p.service.Store.(Shared); ok {
+		if runs, err := shared.Runs(ctx, p.owner, p.id); err != nil || runs {
+			return nil, err
+		}
+	}
+	r, err := p.service.Store.Response(ctx, p.owner, p.id)
+	if err != nil || !r.Status.Terminal() {
+		return nil, err
+	}
+	return &r, nil
 }

@@ -197,9 +197,7 @@ func (v *view) checkResponses(ctx context.Context, c *api.Client) {
 			v.add(AcknowledgedIsStored, "%s: the response %s is lost", v.want.id, want.id)
 		case want.whole && got.Status != want.status:
 			v.add(AcknowledgedIsStored, "%s: %s was %s and is %s", v.want.id, want.id, want.status, got.Status)
-		// Of an end that could not be stored nothing is told but that; the log may have some of its text.
-		case want.whole && want.status == "interrupted" && want.text == "":
-		case want.whole && !want.touched && got.OutputText != want.text:
+		case want.whole && !want.touched && !want.untold && got.OutputText != want.text:
 			v.add(AcknowledgedIsStored, "%s: the answer of %s is lost: it is %s, %q", v.want.id, want.id, got.Status, short(got.OutputText))
 		case want.logged && !want.touched:
 			v.checkEvents(ctx, c, got)

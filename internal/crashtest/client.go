@@ -64,6 +64,9 @@ func (c *client) prompt(ctx context.Context, conv string) error {
 // asked is what is known of a response.
 func asked(r *api.Response) Entry {
 	e := Entry{Response: r.ID, Status: r.Status}
+	if r.Error != nil {
+		e.Failure = r.Error.Code
+	}
 	for _, id := range r.Input {
 		e.Messages = append(e.Messages, Message{ID: id})
 	}

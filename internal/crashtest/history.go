@@ -75,6 +75,8 @@ type Entry struct {
 	Response string    `json:"response,omitempty"`
 	// Status is the response's.
 	Status string `json:"status,omitempty"`
+	// Failure is the code of the response's error.
+	Failure string `json:"failure,omitempty"`
 	// Output holds the messages of an answer.
 	Output []Message `json:"output,omitempty"`
 }

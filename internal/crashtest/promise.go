@@ -54,6 +54,8 @@ type answer struct {
 	whole  bool
 	status string
 	text   string
+	// untold: it is one whose end could not be stored, of whose output nothing was told; the event log may have some.
+	untold bool
 	// touched: one of its messages was edited or deleted since, or may have been.
 	touched bool
 }
@@ -213,6 +215,7 @@ func (p *Promise) asks(sent, e Entry) {
 			a.text += m.Text
 			c.add(Message{ID: m.ID, Seq: m.Seq, Text: m.Text, Response: e.Response}, e.Client)
 		}
+		a.untold = e.Failure == "store_unavailable" && len(e.Output) == 0
 	}
 }
 
