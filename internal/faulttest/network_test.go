@@ -188,11 +188,21 @@ func (n *nameServer) named(s *scene, kind string) {
 	}
 }
 
-// use makes the process ask this server for every name.
-func (n *nameServer) use(t testing.TB) {
-	before := net.DefaultResolver
-	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "udp", n.conn.LocalAddr().String())
+// resolver is the process's as long as it runs: a lookup outlives the call that gave it up, so there is no moment at which
+// net.DefaultResolver could be put back. It asks the name server in use, or the system's.
+func resolver() *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if n := nameServerInUse.Load(); n != nil {
+			network, address = "udp", n.conn.LocalAddr().String()
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
 	}}
-	t.Cleanup(func() { net.DefaultResolver = before })
+}
+
+var nameServerInUse atomic.Pointer[nameServer]
+
+// use makes the process ask this server for every name until the test has ended.
+func (n *nameServer) use(t testing.TB) {
+	nameServerInUse.Store(n)
+	t.Cleanup(func() { nameServerInUse.Store(nil) })
 }
