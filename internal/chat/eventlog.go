@@ -13,6 +13,9 @@ const (
 	logEvents = 400
 	// logRetry is how long a log that could not be written waits.
 	logRetry = time.Second
+	// maxUnlogged is how much of a run may wait to be logged, in memory, while the store is slow. Beyond that the run waits for the store and its
+	// model for the run, whatever else their time limits say.
+	maxUnlogged = 128 << 10
 )
 
 // Event numbers are reserved in the store ahead of their use: what a server that dies has told its readers is not in its log to the last event, so
@@ -31,23 +34,28 @@ type eventLog struct {
 	store   func(Batched) error
 
 	pending []byte
-	// late is a batch that was not written, as far as one could see, and lateTold how many events were published by then. It is written again as
+	// late is a batch that was not written, as far as one could see, and lateTold what was published by then. It is written again as
 	// it is: it may be there, and read, all the same.
 	late     *Batched
-	lateTold int
-	// told is how many events were published, kept how many of them are in the store.
-	told, kept int
+	lateTold progress
+	// told is what was published, kept what of it is in the store.
+	told, kept progress
 	// batch is the number of the next batch.
 	batch    int
 	reserved int
 	// room is the number of events that may be published, for the run's goroutine to look at without the lock.
-	room    atomic.Int64
-	timer   *time.Timer
-	writing bool
-	closed  bool
+	room atomic.Int64
+	// unlogged is by how many bytes kept is behind told, for the run's goroutine as well.
+	unlogged atomic.Int64
+	timer    *time.Timer
+	writing  bool
+	closed   bool
 	// written is there while somebody waits for a batch to be written.
 	written chan struct{}
 }
+
+// progress is a place among a run's events: their number, and about how much memory they took.
+type progress struct{ events, bytes int }
 
 // Batched is what Store.AppendEvents writes of an event log.
 type Batched struct {
@@ -73,13 +81,15 @@ func newEventLog(r *Run, w *logWriters, store func(Batched) error) *eventLog {
 }
 
 func (l *eventLog) append(events []Event) {
-	l.told += len(events)
+	l.told.events += len(events)
 	for _, ev := range events {
+		l.told.bytes += size(ev)
 		l.pending = appendStep(l.pending, ev)
 	}
+	l.unlogged.Store(int64(l.told.bytes - l.kept.bytes))
 	switch {
 	case l.writing || l.closed || l.late != nil:
-	case len(l.pending) >= logBytes || l.told-l.kept >= logEvents:
+	case len(l.pending) >= logBytes || l.told.events-l.kept.events >= logEvents:
 		l.flush()
 	case l.timer == nil:
 		l.timer = time.AfterFunc(logDelay, l.due)
@@ -106,14 +116,14 @@ func (l *eventLog) flush() {
 		b.Steps, l.pending = l.pending, nil
 	}
 	b.LastEvent = l.reserved
-	for b.LastEvent < l.told+reservedBlock/2 {
+	for b.LastEvent < l.told.events+reservedBlock/2 {
 		b.LastEvent += max(reservedBlock, b.LastEvent/2)
 	}
 	l.writing = true
 	l.writers.do(func() { l.write(b, told) })
 }
 
-func (l *eventLog) write(b Batched, told int) {
+func (l *eventLog) write(b Batched, told progress) {
 	err := l.store(b)
 	r := l.run
 	r.mu.Lock()
@@ -125,6 +135,7 @@ func (l *eventLog) write(b Batched, told int) {
 		l.late = nil
 		l.batch, l.kept, l.reserved = b.after(), told, b.LastEvent
 		l.room.Store(int64(l.reserved))
+		l.unlogged.Store(int64(l.told.bytes - l.kept.bytes))
 		r.release()
 	}
 	if l.written != nil {
@@ -136,7 +147,7 @@ func (l *eventLog) write(b Batched, told int) {
 	case err != nil:
 		l.timer = time.AfterFunc(logRetry, l.due)
 	case len(l.pending) == 0:
-	case len(l.pending) >= logBytes || l.told-l.kept >= logEvents:
+	case len(l.pending) >= logBytes || l.told.events-l.kept.events >= logEvents:
 		l.flush()
 	default:
 		l.timer = time.AfterFunc(logDelay, l.due)
@@ -150,15 +161,18 @@ func (l *eventLog) stopTimer() {
 	}
 }
 
+// mayTell reports whether one more step may be told: there are numbers for it, and not too much is still to be logged. It is for the run's own
+// goroutine, which alone writes told.
+func (l *eventLog) mayTell() bool {
+	return int64(l.told.events+stepEvents) <= l.room.Load() && l.unlogged.Load() < maxUnlogged
+}
+
 // makeRoom waits until one more step may be told, which it almost always may at once. It is for the run's own goroutine.
 func (r *Run) makeRoom(ctx context.Context) error {
 	l := r.log
-	if l == nil || int64(l.told+stepEvents) <= l.room.Load() { // told is written by this goroutine alone
-		return nil
-	}
-	for {
+	for l != nil && !l.mayTell() {
 		r.mu.Lock()
-		if l.told+stepEvents <= l.reserved {
+		if l.mayTell() {
 			r.mu.Unlock()
 			return nil
 		}
@@ -176,6 +190,7 @@ func (r *Run) makeRoom(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
+	return nil
 }
 
 // closeLog stops the log and returns, once no batch is under way, what is left of it to be written with the end, and how many events it was told.
@@ -204,5 +219,5 @@ func (r *Run) closeLog() (rest []Batched, told int) {
 	if len(l.pending) > 0 {
 		rest = append(rest, Batched{Number: next, Steps: l.pending})
 	}
-	return rest, l.told
+	return rest, l.told.events
 }

@@ -140,7 +140,7 @@ func (s *Service) attempt(ctx context.Context, run *Run, t *turn, r *reply) (res
 				t.done(Answering)
 			}
 			if err := run.makeRoom(ctx); err != nil {
-				res.err = &llm.Error{Fault: stopped(err)}
+				res.err = &llm.Error{Fault: stalled(err), HTTPStatus: res.httpStatus}
 				return res
 			}
 			r.add(ev)
@@ -158,6 +158,14 @@ func stopped(cause error) *fault.Error {
 		return fault.Wrap(cause, fault.Timeout, "upstream_timeout", "The time for the response was over before the model was called.")
 	}
 	return fault.Wrap(cause, fault.Canceled, "canceled", "The response was stopped before the model was called.")
+}
+
+// stalled is the fault of an attempt that waited, for the event log to be written, until it was stopped.
+func stalled(cause error) *fault.Error {
+	if errors.Is(cause, context.DeadlineExceeded) {
+		return fault.Wrap(cause, fault.Unavailable, CodeStoreUnavailable, "The answer could not be stored while it came, until the time for the response was over.")
+	}
+	return stopped(cause)
 }
 
 func asLLMError(err error) *llm.Error {

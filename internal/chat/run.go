@@ -129,7 +129,7 @@ func (r *Run) add(events []Event) {
 func (r *Run) release() {
 	needed := r.base + len(r.events)
 	if r.log != nil {
-		needed = min(needed, r.log.kept)
+		needed = min(needed, r.log.kept.events)
 	}
 	for _, s := range r.subs {
 		needed = min(needed, s.next)
