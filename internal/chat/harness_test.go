@@ -37,6 +37,8 @@ type sent struct {
 	Messages     []string
 	Params       llm.Params
 	Stream       bool
+
+	at time.Time
 }
 
 func (p *provider) Encode(req *llm.Request) ([]byte, error) {
@@ -54,6 +56,7 @@ func (p *provider) Generate(ctx context.Context, call *llm.Call) iter.Seq2[llm.E
 	if err := json.Unmarshal(call.Body, &s); err != nil {
 		panic(err)
 	}
+	s.at = time.Now()
 	script := p.scripts[min(len(p.sent), len(p.scripts)-1)]
 	p.sent = append(p.sent, s)
 	return func(yield func(llm.Event, error) bool) { script(ctx, yield) }
