@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 
@@ -118,8 +119,10 @@ func (s *Store) DeleteConversation(ctx context.Context, owner, id string, versio
 		if version != 0 && d.Rev != version {
 			return chat.VersionMismatch()
 		}
-		if d.Active != nil && (d.Active.ID != orphan || !s.abandoned(ctx, owner, orphan)) {
-			return chat.Locked()
+		if d.Active != nil {
+			if abandoned, err := s.abandoned(ctx, owner, d.Active.ID, orphan); err != nil || !abandoned {
+				return cmp.Or[error](err, chat.Locked())
+			}
 		}
 		if _, err := s.purges().InsertOne(ctx, purgeDoc{K: d.K, Conversation: id}); err != nil {
 			return err
@@ -136,9 +139,11 @@ func (s *Store) DeleteConversation(ctx context.Context, owner, id string, versio
 	return err
 }
 
-// abandoned reports whether a response that nobody makes in this process is nobody else's either: that of another, dead process is not
-// until it was taken over.
-func (s *Store) abandoned(ctx context.Context, owner, id string) bool {
-	held, err := s.exists(ctx, s.responses(), append(byID(key(owner, id)), elem("holder", s.holder)))
-	return err == nil && held
+// abandoned reports whether a response that runs is the orphan, which nobody makes in this process, and nobody else's either: that of
+// another, dead process is not until it was taken over.
+func (s *Store) abandoned(ctx context.Context, owner, active, orphan string) (bool, error) {
+	if active != orphan {
+		return false, nil
+	}
+	return s.exists(ctx, s.responses(), append(byID(key(owner, orphan)), elem("holder", s.holder)))
 }

@@ -114,6 +114,9 @@ var writings = []writing{
 	{"delete", talked, func(ctx context.Context, s *testStore, at string) error {
 		return s.DeleteConversation(ctx, owner, conversationOf(at), 0, "", noted(audit.KindConversationDeleted, at))
 	}, false, []string{chat.CodeConversationNotFound}},
+	{"delete under an orphan", answering, func(ctx context.Context, s *testStore, at string) error {
+		return s.DeleteConversation(ctx, owner, conversationOf(at), 0, responseOf(at), noted(audit.KindConversationDeleted, at))
+	}, false, []string{chat.CodeConversationNotFound}},
 }
 
 // state is all that can be read of a place, as a text in which its name is left out.
@@ -223,6 +226,36 @@ func TestEveryCommandOfAWritingMayFail(t *testing.T) {
 	}
 }
 
+// A conflict at any command of a transaction, and a commit whose outcome is not known, show nowhere: what was to be written is there once and whole.
+func TestNoConflictShows(t *testing.T) {
+	p := mongotest.NewProxy(t, os.Getenv(mongotest.Env))
+	watching := openAt(t, Options{})
+	s := openAt(t, Options{Database: watching.database, URI: p.URI()})
+	t.Cleanup(p.Pass)
+	for _, fate := range []mongotest.Fate{mongotest.Conflict, mongotest.Unknown} {
+		for _, w := range writings {
+			t.Run(fmt.Sprint(fate, " at ", w.name), func(t *testing.T) {
+				s.t, watching.t = t, t
+				some := meeting{&w, p, s, watching, fate, false}
+				// The places of a fate are its own.
+				some.writing.name = fmt.Sprint(int(fate), w.name)
+				commands, before, after := some.well()
+				for n := 1; n <= commands; n++ {
+					some.meets(n, before, after)
+				}
+			})
+		}
+		if fired := p.Fired(fate); fired < len(writings)-1 {
+			t.Errorf("%d times %s: the test has shown nothing", fired, fate)
+		}
+	}
+	s.t, watching.t = t, t
+	s.sealAll()
+	if report, unsealed := verify(t, watching); !report.OK || unsealed != 0 {
+		t.Errorf("%+v, %d not sealed", report.Findings, unsealed)
+	}
+}
+
 // meeting is an operation that meets a fate.
 type meeting struct {
 	*writing
@@ -230,6 +263,11 @@ type meeting struct {
 	s, watching *testStore
 	fate        mongotest.Fate
 	on          bool
+}
+
+// counts: only a transaction meets a conflict, and what is done beside it, such as removing what was deleted, comes when it comes.
+func (m *meeting) counts(c mongotest.Command) bool {
+	return c.InTransaction || m.fate != mongotest.Conflict && m.fate != mongotest.Unknown
 }
 
 func (m *meeting) place(n int) string {
@@ -243,11 +281,16 @@ func (m *meeting) well() (commands int, before, after string) {
 	m.ready(t, m.s, at)
 	before = m.watching.state(at)
 	m.s.sealAll()
-	m.proxy.Pass()
+	m.proxy.Have(func(c mongotest.Command) mongotest.Fate {
+		if m.counts(c) {
+			commands++
+		}
+		return mongotest.Passed
+	})
 	if err := m.do(t.Context(), m.s, at); err != nil {
 		t.Fatal(err)
 	}
-	commands = m.proxy.Commands()
+	m.proxy.Pass()
 	if after = m.watching.state(at); before == after {
 		t.Fatal("it does nothing that shows")
 	}
@@ -261,8 +304,12 @@ func (m *meeting) meets(n int, before, after string) {
 	m.ready(t, m.s, at)
 	m.s.sealAll()
 	var at1 string
+	seen := 0
 	m.proxy.Have(func(c mongotest.Command) mongotest.Fate {
-		if c.N != n && (!m.on || c.N < n) {
+		if !m.counts(c) {
+			return mongotest.Passed
+		}
+		if seen++; seen != n && (!m.on || seen < n) {
 			return mongotest.Passed
 		}
 		if at1 == "" {

@@ -32,12 +32,16 @@ const (
 	Late
 	// NotPrimary: it is refused by a server that is no longer, or not yet, the primary.
 	NotPrimary
+	// Conflict: it is refused, and its transaction is over, because another one writes what it reads. What is no transaction's passes.
+	Conflict
+	// Unknown: the server carries it out, and says that it does not know whether it has. What is no commit passes.
+	Unknown
 	// Dead: from it on nothing passes any more, and nobody can connect.
 	Dead
 )
 
 func (f Fate) String() string {
-	return [...]string{"passed", "lost", "unanswered", "held", "late", "not primary", "dead"}[f]
+	return [...]string{"passed", "lost", "unanswered", "held", "late", "not primary", "a conflict", "unknown", "dead"}[f]
 }
 
 // moment is how late the answer is of a command that is Late.
@@ -50,8 +54,9 @@ type Command struct {
 	Name string
 	// Collection is the one that it is about, if any.
 	Collection string
-	// InTransaction: it is of one. Those that end it are, too.
+	// InTransaction: it is of one. Those that end it are, too. Session is what that goes on in, of which there is one at a time.
 	InTransaction bool
+	Session       string
 }
 
 func (c Command) String() string { return fmt.Sprintf("%d %s %s", c.N, c.Name, c.Collection) }
@@ -208,7 +213,13 @@ func (p *Proxy) decide(name string, doc bson.Raw) Fate {
 	c.Collection, _ = doc.Index(0).Value().StringValueOK()
 	_, err := doc.LookupErr("autocommit")
 	c.InTransaction = err == nil
+	if id, ok := doc.Lookup("lsid").DocumentOK(); ok {
+		c.Session = string(id)
+	}
 	f := p.fate(c)
+	if f == Conflict && !c.InTransaction || f == Unknown && name != "commitTransaction" {
+		f = Passed
+	}
 	p.fired[f]++
 	if f == Dead {
 		p.kill()
@@ -248,11 +259,15 @@ func (l *link) commands() {
 					return
 				}
 				continue
+			case Conflict:
+				if m, err = abortion(m.id(), doc); err != nil {
+					return
+				}
 			default:
-				l.mu.Lock()
-				l.fates[m.id()] = f
-				l.mu.Unlock()
 			}
+			l.mu.Lock()
+			l.fates[m.id()] = f
+			l.mu.Unlock()
 		}
 		if _, err := l.server.Write(m); err != nil {
 			return
@@ -280,6 +295,14 @@ func (l *link) answers() {
 			continue
 		case Late:
 			time.Sleep(moment)
+		case Conflict:
+			if m, err = failure(m.to(), 112, "WriteConflict", "TransientTransactionError"); err != nil {
+				return
+			}
+		case Unknown:
+			if m, err = failure(m.to(), 89, "NetworkTimeout", "UnknownTransactionCommitResult", "RetryableWriteError"); err != nil {
+				return
+			}
 		default:
 		}
 		if l.write(m.renamed(l.proxy.address)) != nil {
@@ -297,20 +320,42 @@ func (l *link) write(m message) error {
 
 // refuse answers as a server that is no primary, with the labels that such a server gives.
 func (l *link) refuse(m *message, name string, doc bson.Raw) error {
-	answer := bson.D{{Key: "ok", Value: 0.0}, {Key: "errmsg", Value: "not primary"}, {Key: "code", Value: 10107}, {Key: "codeName", Value: "NotWritablePrimary"}}
 	_, retryable := doc.Lookup("txnNumber").AsInt64OK()
 	_, err := doc.LookupErr("autocommit")
+	var labels []string
 	switch {
 	case name == "commitTransaction", name == "abortTransaction", err != nil && retryable:
-		answer = append(answer, bson.E{Key: "errorLabels", Value: bson.A{"RetryableWriteError"}})
+		labels = []string{"RetryableWriteError"}
 	case err == nil:
-		answer = append(answer, bson.E{Key: "errorLabels", Value: bson.A{"TransientTransactionError"}})
+		labels = []string{"TransientTransactionError"}
 	}
-	raw, err := bson.Marshal(answer)
+	answer, err := failure(m.id(), 10107, "NotWritablePrimary", labels...)
 	if err != nil {
 		return err
 	}
-	return l.write(newMessage(m.id(), raw))
+	return l.write(answer)
+}
+
+// failure is an answer to a request that failed.
+func failure(to int32, code int, name string, labels ...string) (message, error) {
+	answer := bson.D{{Key: "ok", Value: 0.0}, {Key: "errmsg", Value: name}, {Key: "code", Value: code}, {Key: "codeName", Value: name}}
+	if len(labels) > 0 {
+		answer = append(answer, bson.E{Key: "errorLabels", Value: labels})
+	}
+	raw, err := bson.Marshal(answer)
+	return newMessage(0, to, raw), err
+}
+
+// abortion is a request that ends the transaction which doc is of.
+func abortion(id int32, doc bson.Raw) (message, error) {
+	raw, err := bson.Marshal(bson.D{
+		{Key: "abortTransaction", Value: 1},
+		{Key: "lsid", Value: doc.Lookup("lsid")},
+		{Key: "txnNumber", Value: doc.Lookup("txnNumber")},
+		{Key: "autocommit", Value: false},
+		{Key: "$db", Value: "admin"},
+	})
+	return newMessage(id, 0, raw), err
 }
 
 // message is one of the wire protocol, with its head: its length, its number, that of the one that it answers, and its kind.
@@ -409,10 +454,11 @@ func (m message) renamed(address string) message {
 	return out
 }
 
-// newMessage is an answer to a request.
-func newMessage(to int32, doc bson.Raw) message {
+// newMessage is a request, or an answer to one.
+func newMessage(id, to int32, doc bson.Raw) message {
 	m := make(message, headSize+5, headSize+5+len(doc))
 	binary.LittleEndian.PutUint32(m, uint32(cap(m))) //nolint:gosec // it is small
+	binary.LittleEndian.PutUint32(m[4:], uint32(id)) //nolint:gosec // bits
 	binary.LittleEndian.PutUint32(m[8:], uint32(to)) //nolint:gosec // bits
 	binary.LittleEndian.PutUint32(m[12:], opMessage)
 	return append(m, doc...)
