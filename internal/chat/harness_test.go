@@ -243,6 +243,31 @@ type world struct {
 	store    *faulty
 	database *opentest.Database
 	catalog  catalog
+	// made are the ids that the service has made, own those that its store has made for records of its own.
+	made, own *ids
+}
+
+// ids keeps all that were made.
+type ids struct {
+	mu   sync.Mutex
+	list []string
+}
+
+// of has ids kept that newID makes.
+func (m *ids) of(newID func(prefix string) string) func(prefix string) string {
+	return func(prefix string) string {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		id := newID(prefix)
+		m.list = append(m.list, id)
+		return id
+	}
+}
+
+func (m *ids) all() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.list)
 }
 
 // catalog holds what is known of models by their names.
@@ -260,7 +285,12 @@ func (c catalog) Ask(llm.Endpoint, string, int64) {}
 
 func newWorld(t *testing.T, scripts ...script) *world {
 	t.Helper()
-	w := &world{t: t, provider: &provider{scripts: scripts}, database: opentest.New(t, os.Getenv(mongotest.Env)), catalog: catalog{}}
+	return newWorldOn(t, opentest.New(t, os.Getenv(mongotest.Env)), scripts...)
+}
+
+func newWorldOn(t *testing.T, d *opentest.Database, scripts ...script) *world {
+	t.Helper()
+	w := &world{t: t, provider: &provider{scripts: scripts}, database: d, catalog: catalog{}, made: &ids{}, own: &ids{}}
 	w.open()
 	return w
 }
@@ -271,9 +301,9 @@ func (w *world) open() {
 	now := time.Now
 	newID := chat.NewID(now)
 	log := slog.New(slog.DiscardHandler)
-	w.store = &faulty{Store: w.database.Open(opentest.Options{Now: now, NewID: newID, Log: log}), before: map[string][]error{}, after: map[string][]error{}, hook: map[string]func(){}}
+	w.store = &faulty{Store: w.database.Open(opentest.Options{Now: now, NewID: w.own.of(newID), Log: log}), before: map[string][]error{}, after: map[string][]error{}, hook: map[string]func(){}}
 	w.Service = &chat.Service{
-		Store: either(w.store), Audit: w.store, Masker: pii.New(), Log: log, Now: now, NewID: newID,
+		Store: either(w.store), Audit: w.store, Masker: pii.New(), Log: log, Now: now, NewID: w.made.of(newID),
 		Router: &llm.Router{
 			Endpoints: []llm.Endpoint{{Name: "test", Host: "llm.test", Provider: w.provider}, {Name: "other", Host: "other.test", Provider: w.provider}},
 			Default:   "test",
@@ -361,7 +391,7 @@ func (w *world) another() opentest.Store {
 	if !w.database.Shared() {
 		return w.store
 	}
-	return w.database.Open(opentest.Options{Now: w.Now, NewID: w.NewID, Log: w.Log})
+	return w.database.Open(opentest.Options{Now: w.Now, NewID: chat.NewID(w.Now), Log: w.Log})
 }
 
 func user(text string) chat.Item { return message(llm.User, text) }

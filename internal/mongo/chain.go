@@ -86,6 +86,7 @@ func (z *sealer) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	first := z.ownRecord(audit.KindServerStarted)
 	return s.transact(ctx, func(ctx context.Context) error {
 		var epoch metaDoc
 		if err := s.meta().FindOneAndUpdate(ctx, byID(metaEpoch), bson.D{elem("$inc", bson.D{elem("n", 1)})}, options.FindOneAndUpdate().SetReturnDocument(options.After)).Decode(&epoch); err != nil {
@@ -96,13 +97,13 @@ func (z *sealer) begin(ctx context.Context) error {
 			return err
 		}
 		slices.SortFunc(heads, func(a, b chainDoc) int { return int(a.Epoch - b.Epoch) })
-		started := z.ownRecord(audit.KindServerStarted)
+		started := *first
 		for i := range heads {
 			started.Heads = append(started.Heads, heads[i].head())
 		}
 		chain := audit.NewChain(instance.Text + "/" + strconv.FormatInt(epoch.N, 10))
-		doc := encodeRecord(started, nil)
-		doc.place(started, chain.Seal(started))
+		doc := encodeRecord(&started, nil)
+		doc.place(&started, chain.Seal(&started))
 		doc.Chain, doc.Seq, doc.Hash = started.Chain, started.Seq, started.Hash[:]
 		head := chainDoc{Name: chain.Name(), Epoch: epoch.N, Holder: s.holder, Seq: started.Seq, Hash: started.Hash[:]}
 		if _, err := s.chains().InsertOne(ctx, head); err != nil {
