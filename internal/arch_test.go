@@ -65,6 +65,7 @@ var outside = map[string][]string{
 	"github.com/pressly/goose":      {"internal/sqlite"},
 	"github.com/tiktoken-go":        {"internal/tokens"},
 	"go.mongodb.org/mongo-driver":   {"internal/mongo", "internal/mongotest", "internal/legacy", "internal/crashtest"},
+	"modernc.org/libc":              {"internal/sqlite"},
 	"modernc.org/sqlite":            {"internal/sqlite"},
 	"zombiezen.com/go/sqlite":       {"internal/sqlite", "internal/crashtest"},
 	"golang.org/x/term":             {"internal/terminal"},

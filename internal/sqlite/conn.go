@@ -25,7 +25,7 @@ type conn struct {
 	stmts map[string]*stmt
 }
 
-// openConn opens the database. The pragmas of every connection come first, then more.
+// openConn opens the database, a path or an SQLite URI. The pragmas of every connection come first, then more.
 func openConn(path string, flags sqlite.OpenFlags, more ...string) (*conn, error) {
 	db, err := sqlite.OpenConn(path, flags)
 	if err != nil {

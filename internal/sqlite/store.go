@@ -158,7 +158,14 @@ func (s *Store) open(ctx context.Context) (err error) {
 
 // openWriter opens the connection that writes and migrates the database.
 func openWriter(ctx context.Context, path string) (*conn, error) {
-	c, err := openConn(path, sqlite.OpenReadWrite,
+	name := path
+	if synchronous == "FULL" {
+		var err error
+		if name, err = gatheringURI(path); err != nil {
+			return nil, fmt.Errorf("opening the database: %w", err)
+		}
+	}
+	c, err := openConn(name, sqlite.OpenReadWrite|sqlite.OpenURI,
 		"page_size = 8192", "journal_mode = WAL", "synchronous = "+synchronous, "secure_delete = ON", "wal_autocheckpoint = 0", "journal_size_limit = 67108864", "cache_size = -8000")
 	if err != nil {
 		return nil, explainDamage(err, path)
