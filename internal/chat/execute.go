@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"time"
 
 	"github.com/parley-llm/parley/internal/fault"
@@ -134,7 +135,8 @@ func (s *Service) attempt(ctx context.Context, run *Run, t *turn, r *reply) (res
 			clamp(ev.Usage)
 			res.finish = &ev
 		default:
-			if res.firstToken.IsZero() {
+			first := res.firstToken.IsZero()
+			if first {
 				res.firstToken = s.Now()
 				run.update(func(r *Response) { r.FirstTokenAt = res.firstToken })
 				t.done(Answering)
@@ -144,6 +146,10 @@ func (s *Service) attempt(ctx context.Context, run *Run, t *turn, r *reply) (res
 				return res
 			}
 			r.add(ev)
+			if first && t.call.Stream && s.quiet() {
+				// Who reads has been woken, and goes first: until another thread had been woken for it, the rest would have been read.
+				runtime.Gosched()
+			}
 		}
 	}
 	if res.finish == nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -97,6 +98,8 @@ func (s *Service) start(ctx context.Context, req Request) (*Run, error) {
 		return nil, err
 	}
 	go s.carryOut(runCtx, run, t)
+	// The model is called ahead of anything that the caller does with the run, and by this thread, not by one that is to be woken for it.
+	runtime.Gosched()
 	return run, nil
 }
 
@@ -373,6 +376,13 @@ func (s *Service) withdraw(run *Run) {
 func (s *Service) remove(run *Run) {
 	delete(s.runs, run.response.ID)
 	close(run.left)
+}
+
+// quiet says that no more responses run than there are processors.
+func (s *Service) quiet() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.admitted <= runtime.NumCPU()
 }
 
 // leave gives the place back; run is nil where none was begun. Whoever waits for the run to have left finds the place free.
