@@ -168,6 +168,8 @@ public class MongoDouble {
     boolean commit = command.equals("commitTransaction");
     if (commit && committed.containsKey(key)) return new Document("ok", 1.0);
     if (doc.containsKey("startTransaction")) {
+      // A session has one transaction: to begin the next is to give up the last, of which the word may have been lost.
+      if (open != null && open.startsWith(doc.get("lsid") + "/")) rollback();
       if (!await(message.getChannel())) return transactionError(112, "WriteConflict", "TransientTransactionError");
       open = key;
       openSince = System.currentTimeMillis();
