@@ -69,10 +69,22 @@ func (s *Store) AppendEvents(ctx context.Context, owner, id string, b chat.Batch
 	stamp := s.stamps.n.Add(1)
 	_, err = s.events().UpdateOne(ctx, before(r.id, b.Number, stamp), put(b.Number, b.Steps, stamp), options.UpdateOne().SetUpsert(true))
 	if driver.IsDuplicateKeyError(err) {
-		// Whoever took the response over has sealed its log.
-		return chat.ResponseEndedAlready()
+		err = s.inPlace(ctx, r.id, err)
 	}
 	return s.failed(ctx, err)
+}
+
+// inPlace says why a batch found its place taken: whoever took the response over has sealed its log, or else a later write of this process has come
+// first, or what was refused is what was written.
+func (s *Store) inPlace(ctx context.Context, response string, err error) error {
+	mine, lookErr := s.exists(ctx, s.responses(), s.own(response))
+	switch {
+	case lookErr != nil:
+		return lookErr
+	case mine:
+		return unavailable(err)
+	}
+	return chat.ResponseEndedAlready()
 }
 
 // before is the filter for a batch that an earlier write has made, or none.

@@ -37,8 +37,10 @@ func (s *Store) ForkConversation(ctx context.Context, owner string, claim *chat.
 			return cmp.Or[error](err, &chat.ClaimedError{Claim: earlier})
 		}
 	}
-	limited, cancel := context.WithTimeout(ctx, forkTimeout)
+	// Not a deadline: with one, each command would have all the time that there is, and not what an operation has.
+	limited, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer time.AfterFunc(forkTimeout, cancel).Stop()
 	session, err := s.client.StartSession(options.Session().SetSnapshot(true))
 	if err != nil {
 		return unavailable(err)
@@ -61,7 +63,7 @@ type fork struct {
 	doc     *conversationDoc
 	recs    []audit.Record
 	reading context.Context //nolint:containedctx // it is the snapshot that is read
-	// begun: items are there that no conversation has. seq is the place of the last item that was copied, size that of step.
+	// begun: items are there, or may be, that no conversation has. seq is the place of the last item that was copied, size that of step.
 	begun bool
 	seq   int64
 	step  []itemDoc
@@ -155,10 +157,11 @@ func (f *fork) take(d *itemDoc) {
 func (f *fork) write(ctx context.Context) error {
 	s := f.store
 	if !f.begun {
+		// Also where this fails as far as one can see: it may have taken effect.
+		f.begun = true
 		if _, err := s.purges().InsertOne(ctx, purgeDoc{K: f.doc.K, Conversation: f.c.ID, Fork: true, Holder: s.holder}); err != nil {
 			return err
 		}
-		f.begun = true
 	}
 	err := s.insertItems(ctx, f.step)
 	f.step, f.size = f.step[:0], 0

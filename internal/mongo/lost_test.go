@@ -10,6 +10,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/parley-llm/parley/internal/audit"
 	"github.com/parley-llm/parley/internal/chat"
@@ -46,6 +50,19 @@ func talked(t *testing.T, s *testStore, at string) {
 	t.Helper()
 	c := chat.Conversation{ID: conversationOf(at), CreatedAt: storetest.Began, UpdatedAt: storetest.Began}
 	if err := s.CreateConversation(t.Context(), owner, nil, &c, []chat.Item{message("msg_1_"+at, llm.User), message("msg_2_"+at, llm.User)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// talkedMuch is one whose fork is copied in more than one step.
+func talkedMuch(t *testing.T, s *testStore, at string) {
+	t.Helper()
+	talked(t, s, at)
+	more := make([]chat.Item, forkRows)
+	for i := range more {
+		more[i] = message(fmt.Sprintf("msg_more_%d_%s", i, at), llm.User)
+	}
+	if err := s.AppendItems(t.Context(), owner, nil, conversationOf(at), "", more); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -111,6 +128,10 @@ var writings = []writing{
 		c := chat.Conversation{ID: "conv_fork_" + at, CreatedAt: storetest.Began, UpdatedAt: storetest.Began}
 		return s.ForkConversation(ctx, owner, claimOf(at), conversationOf(at), "", &c, noted(audit.KindConversationDeleted, at))
 	}, false, []string{"claimed"}},
+	{"fork in steps", talkedMuch, func(ctx context.Context, s *testStore, at string) error {
+		c := chat.Conversation{ID: "conv_fork_" + at, CreatedAt: storetest.Began, UpdatedAt: storetest.Began}
+		return s.ForkConversation(ctx, owner, claimOf(at), conversationOf(at), "", &c)
+	}, false, []string{"claimed"}},
 	{"delete", talked, func(ctx context.Context, s *testStore, at string) error {
 		return s.DeleteConversation(ctx, owner, conversationOf(at), 0, "", noted(audit.KindConversationDeleted, at))
 	}, false, []string{chat.CodeConversationNotFound}},
@@ -172,106 +193,112 @@ func (s *testStore) answered(err error) string {
 	return fault.Of(err).Code
 }
 
-// TestEveryCommandOfAWritingMayFail has each operation that writes meet each fate at each of its commands: it succeeds, or says that the database is not
-// available; what it has to write is there once and whole or not at all, and there if it said so; and done again, it is there. An answer is lost at
-// every command; the rest happens at some, or at each one with PARLEY_TEST_EVERY=1, and what takes its time only then. It takes minutes, and is run by
-// hand: PARLEY_TEST_EVERY=8.
-func TestEveryCommandOfAWritingMayFail(t *testing.T) {
-	if os.Getenv("PARLEY_TEST_EVERY") == "" {
-		t.Skip("PARLEY_TEST_EVERY runs it")
-	}
-	for _, c := range []struct {
-		fate mongotest.Fate
-		// on: that command, and all behind it.
-		on bool
-	}{
-		{mongotest.Unanswered, false}, {mongotest.Lost, false}, {mongotest.NotPrimary, false}, {mongotest.Held, false}, {mongotest.Unanswered, true},
-	} {
-		every := 1
-		if (c.fate != mongotest.Unanswered || c.on) && os.Getenv("PARLEY_TEST_EVERY") != "1" {
-			every = 8
-			if c.fate == mongotest.Held || c.on {
-				continue
-			}
-		}
-		name := c.fate.String()
-		if c.on {
-			name += ", and all behind it"
-		}
-		t.Run(name, func(t *testing.T) {
-			p := mongotest.NewProxy(t, os.Getenv(mongotest.Env))
-			watching := openAt(t, Options{})
-			var patience []string
-			if c.fate == mongotest.Held || c.on {
-				patience = []string{"timeoutMS=1000"}
-			}
-			s := openAt(t, Options{Database: watching.database, URI: p.URI(patience...)})
-			t.Cleanup(p.Pass)
-			for i, w := range writings {
-				t.Run(w.name, func(t *testing.T) {
-					s.t, watching.t = t, t
-					some := meeting{&w, p, s, watching, c.fate, c.on}
-					commands, before, after := some.well()
-					for n := 1 + i%every; n <= commands; n += every {
-						some.meets(n, before, after)
-					}
-				})
-			}
-			s.t, watching.t = t, t
-			s.sealAll()
-			if report, unsealed := verify(t, watching); !report.OK || unsealed != 0 {
-				t.Errorf("%+v, %d not sealed", report.Findings, unsealed)
-			}
-		})
-	}
-}
-
-// A conflict at any command of a transaction, and a commit whose outcome is not known, show nowhere: what was to be written is there once and whole.
-func TestNoConflictShows(t *testing.T) {
-	p := mongotest.NewProxy(t, os.Getenv(mongotest.Env))
-	watching := openAt(t, Options{})
-	s := openAt(t, Options{Database: watching.database, URI: p.URI()})
-	t.Cleanup(p.Pass)
-	for _, fate := range []mongotest.Fate{mongotest.Conflict, mongotest.Unknown} {
-		for _, w := range writings {
-			t.Run(fmt.Sprint(fate, " at ", w.name), func(t *testing.T) {
-				s.t, watching.t = t, t
-				some := meeting{&w, p, s, watching, fate, false}
-				// The places of a fate are its own.
-				some.writing.name = fmt.Sprint(int(fate), w.name)
-				commands, before, after := some.well()
-				for n := 1; n <= commands; n++ {
-					some.meets(n, before, after)
-				}
-			})
-		}
-		if fired := p.Fired(fate); fired < len(writings)-1 {
-			t.Errorf("%d times %s: the test has shown nothing", fired, fate)
-		}
-	}
-	s.t, watching.t = t, t
-	s.sealAll()
-	if report, unsealed := verify(t, watching); !report.OK || unsealed != 0 {
-		t.Errorf("%+v, %d not sealed", report.Findings, unsealed)
-	}
-}
-
 // meeting is an operation that meets a fate.
 type meeting struct {
 	*writing
 	proxy       *mongotest.Proxy
 	s, watching *testStore
 	fate        mongotest.Fate
-	on          bool
+	// on: at that command, and all behind it.
+	on bool
 }
 
-// counts: only a transaction meets a conflict, and what is done beside it, such as removing what was deleted, comes when it comes.
+// patience is what an operation has where it gives up.
+const patience = time.Second
+
+// impatient reports whether it ends only when it gives up.
+func (m *meeting) impatient() bool { return m.fate == mongotest.Held || m.on }
+
+// forged reports whether what makes a document is told that there is one.
+func (m *meeting) forged() bool {
+	return m.fate == mongotest.Duplicate || m.fate == mongotest.DoneDuplicate
+}
+
+// repeated reports whether a transaction is told to be done over.
+func (m *meeting) repeated() bool {
+	return m.fate == mongotest.Conflict || m.fate == mongotest.Unknown
+}
+
+// counts reports whether a command can meet the fate. What is done beside an operation, such as removing what was deleted, comes when it comes.
 func (m *meeting) counts(c mongotest.Command) bool {
-	return c.InTransaction || m.fate != mongotest.Conflict && m.fate != mongotest.Unknown
+	switch m.fate {
+	case mongotest.Conflict:
+		return c.InTransaction
+	case mongotest.Unknown:
+		return c.Name == "commitTransaction"
+	case mongotest.Duplicate, mongotest.DoneDuplicate:
+		return c.Makes
+	default:
+		return true
+	}
 }
 
 func (m *meeting) place(n int) string {
 	return fmt.Sprintf("%s%d.", strings.ReplaceAll(m.name, " ", "-"), n)
+}
+
+// step is how many commands there are from one that meets a fate to the next that does; 0 is none.
+func (m *meeting) step() int {
+	const eighth = 8
+	switch every := os.Getenv("PARLEY_TEST_EVERY"); {
+	case every == "1", m.forged(), m.repeated():
+		return 1
+	case every == "", m.impatient():
+		return 0
+	case m.fate == mongotest.Unanswered:
+		return 1
+	default:
+		return eighth
+	}
+}
+
+// TestEveryCommandOfAWritingMayFail has each operation that writes meet each fate at each of its commands: it succeeds, or says that the database is not
+// available, or that there is something already where a forged answer has said so; what it has to write is there once and whole or not at all, and
+// there if it said so; and done again, it is there. A conflict, and a commit whose outcome is not known, show nowhere. What takes minutes is done by
+// hand: with PARLEY_TEST_EVERY=8 an answer is lost at every command, and other things happen at some, with 1 all of them at each.
+func TestEveryCommandOfAWritingMayFail(t *testing.T) {
+	for _, some := range []meeting{
+		{fate: mongotest.Conflict}, {fate: mongotest.Unknown}, {fate: mongotest.Duplicate}, {fate: mongotest.DoneDuplicate},
+		{fate: mongotest.Unanswered}, {fate: mongotest.Lost}, {fate: mongotest.NotPrimary}, {fate: mongotest.Held}, {fate: mongotest.Unanswered, on: true},
+	} {
+		step := some.step()
+		if step == 0 {
+			continue
+		}
+		name := some.fate.String()
+		if some.on {
+			name += ", and all behind it"
+		}
+		t.Run(name, func(t *testing.T) {
+			p := mongotest.NewProxy(t, os.Getenv(mongotest.Env))
+			watching := openAt(t, Options{})
+			var options []string
+			if some.impatient() {
+				options = []string{fmt.Sprint("timeoutMS=", patience.Milliseconds())}
+			}
+			s := openAt(t, Options{Database: watching.database, URI: p.URI(options...)})
+			t.Cleanup(p.Pass)
+			some.proxy, some.s, some.watching = p, s, watching
+			for i, w := range writings {
+				t.Run(w.name, func(t *testing.T) {
+					s.t, watching.t, some.writing = t, t, &w
+					commands, before, after := some.well()
+					for n := 1 + i%step; n <= commands; n += step {
+						some.meets(n, before, after)
+					}
+				})
+			}
+			if fired := p.Fired(some.fate); fired < (len(writings)-1)/step {
+				t.Errorf("it happened %d times: the test has shown nothing", fired)
+			}
+			s.t, watching.t = t, t
+			s.sealAll()
+			s.purgeAll()
+			if report, unsealed := verify(t, watching); !report.OK || unsealed != 0 {
+				t.Errorf("%+v, %d not sealed", report.Findings, unsealed)
+			}
+		})
+	}
 }
 
 // well does it undisturbed, and returns how many commands that takes, and what there is before and after it.
@@ -317,11 +344,15 @@ func (m *meeting) meets(n int, before, after string) {
 		}
 		return m.fate
 	})
+	began := time.Now()
 	err := m.s.answered(m.do(t.Context(), m.s, at))
+	if took := time.Since(began); m.impatient() && took > 10*patience {
+		t.Errorf("%s at %q: it took %v, and an operation has %v", m.fate, at1, took, patience)
+	}
 	m.proxy.Pass()
 	got := m.watching.state(at)
 	switch {
-	case err != "" && err != chat.CodeStoreUnavailable:
+	case err != "" && err != chat.CodeStoreUnavailable && (err != chat.CodeDuplicateID || !m.forged()):
 		t.Errorf("%s at %q: it failed with %s", m.fate, at1, err)
 	case err == "" && got != after:
 		t.Errorf("%s at %q: it was acknowledged, and there is\n%s\nwant\n%s", m.fate, at1, got, after)
@@ -332,7 +363,7 @@ func (m *meeting) meets(n int, before, after string) {
 	if err == "" {
 		return
 	}
-	if m.fate != mongotest.Held && !m.on {
+	if !m.impatient() && !m.forged() {
 		t.Errorf("%s at %q: it was not tried again", m.fate, at1)
 	}
 	again := m.s.answered(m.do(t.Context(), m.s, at))
@@ -351,4 +382,16 @@ func (s *testStore) sealAll() {
 		s.t.Fatal(err)
 	}
 	s.sealer.flush(s.t.Context())
+}
+
+// purgeAll removes what is to be removed, and demands that nothing is taken for what is still being copied.
+func (s *testStore) purgeAll() {
+	s.t.Helper()
+	if err := s.purger.all(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+	left, err := list[purgeDoc](s.t.Context(), s.purges(), bson.D{elem("fork", true)}, options.Find())
+	if err != nil || len(left) > 0 {
+		s.t.Errorf("forks that have ended are left to be removed: %+v, %v", left, err)
+	}
 }

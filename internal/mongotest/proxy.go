@@ -2,9 +2,7 @@ package mongotest
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"strings"
@@ -36,13 +34,20 @@ const (
 	Conflict
 	// Unknown: the server carries it out, and says that it does not know whether it has. What is no commit passes.
 	Unknown
+	// Duplicate: it is not carried out, and refused as one that makes a document which is there already. What makes none passes.
+	Duplicate
+	// DoneDuplicate: the server carries it out, and it is refused like that all the same: as one that is sent again to a server which has it and does
+	// not remember from whom.
+	DoneDuplicate
 	// Dead: from it on nothing passes any more, and nobody can connect.
 	Dead
 )
 
 func (f Fate) String() string {
-	return [...]string{"passed", "lost", "unanswered", "held", "late", "not primary", "a conflict", "unknown", "dead"}[f]
+	return [...]string{"passed", "lost", "unanswered", "held", "late", "not primary", "a conflict", "unknown", "a duplicate", "a duplicate of itself", "dead"}[f]
 }
+
+func (f Fate) isDuplicate() bool { return f == Duplicate || f == DoneDuplicate }
 
 // moment is how late the answer is of a command that is Late.
 const moment = 30 * time.Millisecond
@@ -57,6 +62,8 @@ type Command struct {
 	// InTransaction: it is of one. Those that end it are, too. Session is what that goes on in, of which there is one at a time.
 	InTransaction bool
 	Session       string
+	// Makes: it may make a document, so that it can be refused as a duplicate.
+	Makes bool
 }
 
 func (c Command) String() string { return fmt.Sprintf("%d %s %s", c.N, c.Name, c.Collection) }
@@ -193,7 +200,7 @@ func (p *Proxy) connect(client net.Conn) {
 		return
 	}
 	defer p.drop(server)
-	l := &link{proxy: p, client: client, server: server, fates: map[int32]Fate{}}
+	l := &link{proxy: p, client: client, server: server, fates: map[int32]Fate{}, forged: map[int32]message{}}
 	var answers sync.WaitGroup
 	answers.Go(l.answers)
 	l.commands()
@@ -202,29 +209,29 @@ func (p *Proxy) connect(client net.Conn) {
 }
 
 // decide is the fate of a command.
-func (p *Proxy) decide(name string, doc bson.Raw) Fate {
+func (p *Proxy) decide(m message, name string, doc bson.Raw) (f Fate, inTransaction bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.dead {
-		return Dead
+		return Dead, false
 	}
 	p.n++
 	c := Command{N: p.n, Name: name}
 	c.Collection, _ = doc.Index(0).Value().StringValueOK()
 	_, err := doc.LookupErr("autocommit")
-	c.InTransaction = err == nil
+	c.InTransaction, c.Makes = err == nil, name == "insert" || m.upserts()
 	if id, ok := doc.Lookup("lsid").DocumentOK(); ok {
 		c.Session = string(id)
 	}
-	f := p.fate(c)
-	if f == Conflict && !c.InTransaction || f == Unknown && name != "commitTransaction" {
+	f = p.fate(c)
+	if f == Conflict && !c.InTransaction || f == Unknown && name != "commitTransaction" || f.isDuplicate() && !c.Makes {
 		f = Passed
 	}
 	p.fired[f]++
 	if f == Dead {
 		p.kill()
 	}
-	return f
+	return f, c.InTransaction
 }
 
 // link is a connection of a client with that to the server which belongs to it.
@@ -233,8 +240,9 @@ type link struct {
 	client, server net.Conn
 
 	mu sync.Mutex
-	// fates are those of the commands whose answers are still to come, by their numbers.
-	fates map[int32]Fate
+	// fates are those of the commands whose answers are still to come, by their numbers, and forged what some of these get instead.
+	fates  map[int32]Fate
+	forged map[int32]message
 	// writing is held while something is written to the client.
 	writing sync.Mutex
 }
@@ -250,23 +258,23 @@ func (l *link) commands() {
 		}
 		doc, ok := m.command()
 		if name := firstKey(doc); ok && !ownBusiness[name] {
-			f := l.proxy.decide(name, doc)
-			switch f {
-			case Lost, Dead:
+			f, inTransaction := l.proxy.decide(m, name, doc)
+			forged := forge(f, m.id(), name, doc)
+			switch {
+			case f == Lost, f == Dead:
 				return
-			case NotPrimary:
-				if l.refuse(&m, name, doc) != nil {
+			case f == NotPrimary, f == Duplicate && !inTransaction:
+				if l.write(forged) != nil {
 					return
 				}
 				continue
-			case Conflict:
-				if m, err = abortion(m.id(), doc); err != nil {
-					return
-				}
+			case f == Conflict, f.isDuplicate() && inTransaction:
+				// A statement that is refused ends its transaction.
+				m = abortion(m.id(), doc)
 			default:
 			}
 			l.mu.Lock()
-			l.fates[m.id()] = f
+			l.fates[m.id()], l.forged[m.id()] = f, forged
 			l.mu.Unlock()
 		}
 		if _, err := l.server.Write(m); err != nil {
@@ -284,9 +292,14 @@ func (l *link) answers() {
 			return
 		}
 		l.mu.Lock()
-		f := l.fates[m.to()]
-		delete(l.fates, m.to())
+		number := m.to()
+		f, forged := l.fates[number], l.forged[number]
+		delete(l.fates, number)
+		delete(l.forged, number)
 		l.mu.Unlock()
+		if forged != nil {
+			m = forged
+		}
 		switch f {
 		case Unanswered:
 			return
@@ -295,14 +308,6 @@ func (l *link) answers() {
 			continue
 		case Late:
 			time.Sleep(moment)
-		case Conflict:
-			if m, err = failure(m.to(), 112, "WriteConflict", "TransientTransactionError"); err != nil {
-				return
-			}
-		case Unknown:
-			if m, err = failure(m.to(), 89, "NetworkTimeout", "UnknownTransactionCommitResult", "RetryableWriteError"); err != nil {
-				return
-			}
 		default:
 		}
 		if l.write(m.renamed(l.proxy.address)) != nil {
@@ -316,150 +321,4 @@ func (l *link) write(m message) error {
 	defer l.writing.Unlock()
 	_, err := l.client.Write(m)
 	return err
-}
-
-// refuse answers as a server that is no primary, with the labels that such a server gives.
-func (l *link) refuse(m *message, name string, doc bson.Raw) error {
-	_, retryable := doc.Lookup("txnNumber").AsInt64OK()
-	_, err := doc.LookupErr("autocommit")
-	var labels []string
-	switch {
-	case name == "commitTransaction", name == "abortTransaction", err != nil && retryable:
-		labels = []string{"RetryableWriteError"}
-	case err == nil:
-		labels = []string{"TransientTransactionError"}
-	}
-	answer, err := failure(m.id(), 10107, "NotWritablePrimary", labels...)
-	if err != nil {
-		return err
-	}
-	return l.write(answer)
-}
-
-// failure is an answer to a request that failed.
-func failure(to int32, code int, name string, labels ...string) (message, error) {
-	answer := bson.D{{Key: "ok", Value: 0.0}, {Key: "errmsg", Value: name}, {Key: "code", Value: code}, {Key: "codeName", Value: name}}
-	if len(labels) > 0 {
-		answer = append(answer, bson.E{Key: "errorLabels", Value: labels})
-	}
-	raw, err := bson.Marshal(answer)
-	return newMessage(0, to, raw), err
-}
-
-// abortion is a request that ends the transaction which doc is of.
-func abortion(id int32, doc bson.Raw) (message, error) {
-	raw, err := bson.Marshal(bson.D{
-		{Key: "abortTransaction", Value: 1},
-		{Key: "lsid", Value: doc.Lookup("lsid")},
-		{Key: "txnNumber", Value: doc.Lookup("txnNumber")},
-		{Key: "autocommit", Value: false},
-		{Key: "$db", Value: "admin"},
-	})
-	return newMessage(id, 0, raw), err
-}
-
-// message is one of the wire protocol, with its head: its length, its number, that of the one that it answers, and its kind.
-type message []byte
-
-const (
-	headSize = 16
-	// The kinds of message, and where the document of an answer stands in the old one.
-	opReply   = 1
-	opQuery   = 2004
-	opMessage = 2013
-	replyHead = headSize + 20
-	// The longest that a server takes.
-	maxMessage = 48_000_000
-)
-
-func (m message) id() int32   { return int32(binary.LittleEndian.Uint32(m[4:])) }  //nolint:gosec // it is one
-func (m message) to() int32   { return int32(binary.LittleEndian.Uint32(m[8:])) }  //nolint:gosec // it is one
-func (m message) kind() int32 { return int32(binary.LittleEndian.Uint32(m[12:])) } //nolint:gosec // it is one
-
-func readMessage(r io.Reader) (message, error) {
-	head := make([]byte, headSize)
-	if _, err := io.ReadFull(r, head); err != nil {
-		return nil, err
-	}
-	size := binary.LittleEndian.Uint32(head)
-	if size < headSize || size > maxMessage {
-		return nil, fmt.Errorf("a message of %d bytes", size)
-	}
-	m := make(message, size)
-	copy(m, head)
-	_, err := io.ReadFull(r, m[headSize:])
-	return m, err
-}
-
-// command is the document that a request begins with.
-func (m message) command() (bson.Raw, bool) {
-	// Flags, and then sections, of which the first is the command.
-	const at = headSize + 5
-	if m.kind() != opMessage || len(m) < at || m[at-1] != 0 {
-		return nil, false
-	}
-	return document(m[at:])
-}
-
-func document(b []byte) (bson.Raw, bool) {
-	if len(b) < 5 {
-		return nil, false
-	}
-	n := int(binary.LittleEndian.Uint32(b))
-	if n > len(b) {
-		return nil, false
-	}
-	doc := bson.Raw(b[:n])
-	return doc, doc.Validate() == nil
-}
-
-func firstKey(doc bson.Raw) string {
-	if e, err := doc.IndexErr(0); err == nil {
-		return e.Key()
-	}
-	return ""
-}
-
-// renamed is an answer in which the server goes by another address, where it says by which: clients would go there else.
-func (m message) renamed(address string) message {
-	at := headSize + 5
-	if m.kind() == opReply {
-		at = replyHead
-	}
-	if len(m) < at {
-		return m
-	}
-	raw, ok := document(m[at:])
-	if !ok || raw.Lookup("hosts").IsZero() || raw.Lookup("setName").IsZero() {
-		return m
-	}
-	var doc bson.D
-	if bson.Unmarshal(raw, &doc) != nil {
-		return m
-	}
-	for i := range doc {
-		switch doc[i].Key {
-		case "hosts":
-			doc[i].Value = bson.A{address}
-		case "me", "primary":
-			doc[i].Value = address
-		}
-	}
-	changed, err := bson.Marshal(doc)
-	if err != nil {
-		return m
-	}
-	out := append(append(message{}, m[:at]...), changed...)
-	binary.LittleEndian.PutUint32(out, uint32(len(out))) //nolint:gosec // it is small
-	return out
-}
-
-// newMessage is a request, or an answer to one.
-func newMessage(id, to int32, doc bson.Raw) message {
-	m := make(message, headSize+5, headSize+5+len(doc))
-	binary.LittleEndian.PutUint32(m, uint32(cap(m))) //nolint:gosec // it is small
-	binary.LittleEndian.PutUint32(m[4:], uint32(id)) //nolint:gosec // bits
-	binary.LittleEndian.PutUint32(m[8:], uint32(to)) //nolint:gosec // bits
-	binary.LittleEndian.PutUint32(m[12:], opMessage)
-	return append(m, doc...)
 }
