@@ -258,8 +258,15 @@ func (m *meeting) step() int {
 // hand: with PARLEY_TEST_EVERY=8 an answer is lost at every command, and other things happen at some, with 1 all of them at each.
 func TestEveryCommandOfAWritingMayFail(t *testing.T) {
 	for _, some := range []meeting{
-		{fate: mongotest.Conflict}, {fate: mongotest.Unknown}, {fate: mongotest.Duplicate}, {fate: mongotest.DoneDuplicate},
-		{fate: mongotest.Unanswered}, {fate: mongotest.Lost}, {fate: mongotest.NotPrimary}, {fate: mongotest.Held}, {fate: mongotest.Unanswered, on: true},
+		{fate: mongotest.Conflict},
+		{fate: mongotest.Unknown},
+		{fate: mongotest.Duplicate},
+		{fate: mongotest.DoneDuplicate},
+		{fate: mongotest.Unanswered},
+		{fate: mongotest.Lost},
+		{fate: mongotest.NotPrimary},
+		{fate: mongotest.Held},
+		{fate: mongotest.Unanswered, on: true},
 	} {
 		step := some.step()
 		if step == 0 {
