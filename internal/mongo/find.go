@@ -212,7 +212,7 @@ func (f *finder) with(ctx context.Context, t search.Term) (with keys, whole bool
 	for _, c := range []string{"items", "conversations"} {
 		n := 0
 		o := options.Find().SetProjection(bson.D{elem("k", 1)}).SetLimit(rare + 1).SetBatchSize(keyBatch)
-		if err := each(ctx, f.store.db.Collection(c), filter, o, func(d *found) (bool, error) {
+		if err := each(ctx, collection{f.store.db.Collection(c)}, filter, o, func(d *found) (bool, error) {
 			with[d.K] = true
 			n++
 			return true, nil

@@ -183,15 +183,15 @@ func (s *Store) Ready(ctx context.Context) error {
 }
 
 // Collections.
-func (s *Store) conversations() *driver.Collection { return s.db.Collection("conversations") }
-func (s *Store) items() *driver.Collection         { return s.db.Collection("items") }
-func (s *Store) responses() *driver.Collection     { return s.db.Collection("responses") }
-func (s *Store) events() *driver.Collection        { return s.db.Collection("events") }
-func (s *Store) audit() *driver.Collection         { return s.db.Collection("audit") }
-func (s *Store) chains() *driver.Collection        { return s.db.Collection("chains") }
-func (s *Store) purges() *driver.Collection        { return s.db.Collection("purges") }
-func (s *Store) claims() *driver.Collection        { return s.db.Collection("claims") }
-func (s *Store) meta() *driver.Collection          { return s.db.Collection("meta") }
+func (s *Store) conversations() collection { return collection{s.db.Collection("conversations")} }
+func (s *Store) items() collection         { return collection{s.db.Collection("items")} }
+func (s *Store) responses() collection     { return collection{s.db.Collection("responses")} }
+func (s *Store) events() collection        { return collection{s.db.Collection("events")} }
+func (s *Store) audit() collection         { return collection{s.db.Collection("audit")} }
+func (s *Store) chains() collection        { return collection{s.db.Collection("chains")} }
+func (s *Store) purges() collection        { return collection{s.db.Collection("purges")} }
+func (s *Store) claims() collection        { return collection{s.db.Collection("claims")} }
+func (s *Store) meta() collection          { return collection{s.db.Collection("meta")} }
 
 // byID is the filter for one document.
 func byID(id string) bson.D { return bson.D{{Key: "_id", Value: id}} }

@@ -88,7 +88,7 @@ func (s *Store) transact(ctx context.Context, body func(ctx context.Context) err
 		return err
 	}
 	defer session.EndSession(ctx)
-	_, err = session.WithTransaction(ctx, func(ctx context.Context) (any, error) { return nil, unsent(body(ctx)) },
+	_, err = session.WithTransaction(context.WithValue(ctx, inTransaction{}, true), func(ctx context.Context) (any, error) { return nil, unsent(body(ctx)) },
 		options.Transaction().SetReadConcern(readconcern.Snapshot()))
 	return err
 }
@@ -96,10 +96,7 @@ func (s *Store) transact(ctx context.Context, body func(ctx context.Context) err
 // unsent has a transaction run again whose statement found no connection, because another operation has found the server gone: the driver
 // says of such an error that what failed may be tried again, and does not do it within a transaction.
 func unsent(err error) error {
-	if pool, ok := errors.AsType[interface {
-		error
-		Retryable() bool
-	}](err); ok && pool.Retryable() {
+	if isUnsent(err) {
 		return transient{err}
 	}
 	return err
@@ -125,7 +122,7 @@ func (s *Store) snapshot(ctx context.Context, read func(ctx context.Context) err
 }
 
 // exists reports whether a collection has a document.
-func (s *Store) exists(ctx context.Context, c *driver.Collection, filter bson.D) (bool, error) {
+func (s *Store) exists(ctx context.Context, c collection, filter bson.D) (bool, error) {
 	err := c.FindOne(ctx, filter, options.FindOne().SetProjection(bson.D{{Key: "_id", Value: 1}})).Err()
 	if missing(err) {
 		return false, nil
@@ -137,7 +134,7 @@ func (s *Store) exists(ctx context.Context, c *driver.Collection, filter bson.D)
 const batch = 100
 
 // each calls fn with every document that is found, decoded; it ends early where fn says so.
-func each[T any](ctx context.Context, c *driver.Collection, filter any, o *options.FindOptionsBuilder, fn func(v *T) (more bool, err error)) (err error) {
+func each[T any](ctx context.Context, c collection, filter any, o *options.FindOptionsBuilder, fn func(v *T) (more bool, err error)) (err error) {
 	cursor, err := c.Find(ctx, filter, o)
 	if err != nil {
 		return err
@@ -156,7 +153,7 @@ func each[T any](ctx context.Context, c *driver.Collection, filter any, o *optio
 }
 
 // list is all that is found; it is for what cannot be much.
-func list[T any](ctx context.Context, c *driver.Collection, filter any, o *options.FindOptionsBuilder) (all []T, err error) {
+func list[T any](ctx context.Context, c collection, filter any, o *options.FindOptionsBuilder) (all []T, err error) {
 	err = each(ctx, c, filter, o.SetBatchSize(batch), func(v *T) (bool, error) {
 		all = append(all, *v)
 		return true, nil

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/parley-llm/parley/internal/chat"
@@ -52,7 +51,7 @@ func (w *window) sort() bson.D {
 }
 
 // collect reads a page. scan makes an element of a document and returns the size of its content.
-func collect[D, T any](ctx context.Context, c *driver.Collection, filter bson.D, w window, projection any, scan func(doc *D, v *T) (int, error)) (page chat.List[T], err error) {
+func collect[D, T any](ctx context.Context, c collection, filter bson.D, w window, projection any, scan func(doc *D, v *T) (int, error)) (page chat.List[T], err error) {
 	page.Data = make([]T, 0, min(w.limit, batch))
 	o := options.Find().SetSort(w.sort()).SetLimit(int64(w.limit) + 1).SetBatchSize(batch)
 	if projection != nil {

@@ -30,7 +30,8 @@ const (
 	Late
 	// NotPrimary: it is refused by a server that is no longer, or not yet, the primary.
 	NotPrimary
-	// Conflict: it is refused, and its transaction is over, because another one writes what it reads. What is no transaction's passes.
+	// Conflict: it is refused, and its transaction is over, because another one writes what it reads. What is no transaction's passes, and so does a
+	// commit that was asked for before, which may have taken effect.
 	Conflict
 	// Unknown: the server carries it out, and says that it does not know whether it has. What is no commit passes.
 	Unknown
@@ -39,12 +40,14 @@ const (
 	// DoneDuplicate: the server carries it out, and it is refused like that all the same: as one that is sent again to a server which has it and does
 	// not remember from whom.
 	DoneDuplicate
+	// Leaving is Unknown by a server that shuts down, so that its clients give up all connections to it.
+	Leaving
 	// Dead: from it on nothing passes any more, and nobody can connect.
 	Dead
 )
 
 func (f Fate) String() string {
-	return [...]string{"passed", "lost", "unanswered", "held", "late", "not primary", "a conflict", "unknown", "a duplicate", "a duplicate of itself", "dead"}[f]
+	return [...]string{"passed", "lost", "unanswered", "held", "late", "not primary", "a conflict", "unknown", "a duplicate", "a duplicate of itself", "leaving", "dead"}[f]
 }
 
 func (f Fate) isDuplicate() bool { return f == Duplicate || f == DoneDuplicate }
@@ -64,6 +67,8 @@ type Command struct {
 	Session       string
 	// Makes: it may make a document, so that it can be refused as a duplicate.
 	Makes bool
+	// Again: it asks for the commit of a transaction that was asked for before.
+	Again bool
 }
 
 func (c Command) String() string { return fmt.Sprintf("%d %s %s", c.N, c.Name, c.Collection) }
@@ -80,8 +85,10 @@ type Proxy struct {
 	dead  bool
 	fate  func(Command) Fate
 	fired map[Fate]int
-	conns map[net.Conn]bool
-	done  sync.WaitGroup
+	// commits are the numbers of the transactions whose commits were asked for last, by session.
+	commits map[string]int64
+	conns   map[net.Conn]bool
+	done    sync.WaitGroup
 }
 
 // NewProxy stands before the server at uri until the test ends. All passes until it is told otherwise.
@@ -94,7 +101,7 @@ func NewProxy(t testing.TB, uri string) *Proxy {
 	if err != nil || u.Scheme != "mongodb" || strings.Contains(u.Host, ",") || u.Query().Get("tls") == "true" {
 		t.Skip("the proxy is for one server without TLS, which " + Env + " does not name")
 	}
-	p := &Proxy{server: u.Host, fate: func(Command) Fate { return Passed }, fired: map[Fate]int{}, conns: map[net.Conn]bool{}}
+	p := &Proxy{server: u.Host, fate: func(Command) Fate { return Passed }, fired: map[Fate]int{}, commits: map[string]int64{}, conns: map[net.Conn]bool{}}
 	if p.listener, err = new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
@@ -223,8 +230,14 @@ func (p *Proxy) decide(m message, name string, doc bson.Raw) (f Fate, inTransact
 	if id, ok := doc.Lookup("lsid").DocumentOK(); ok {
 		c.Session = string(id)
 	}
+	commit := name == "commitTransaction"
+	if commit {
+		number := doc.Lookup("txnNumber").AsInt64()
+		c.Again = p.commits[c.Session] == number
+		p.commits[c.Session] = number
+	}
 	f = p.fate(c)
-	if f == Conflict && !c.InTransaction || f == Unknown && name != "commitTransaction" || f.isDuplicate() && !c.Makes {
+	if f == Conflict && (!c.InTransaction || c.Again) || (f == Unknown || f == Leaving) && !commit || f.isDuplicate() && !c.Makes {
 		f = Passed
 	}
 	p.fired[f]++

@@ -132,6 +132,8 @@ func forge(f Fate, number int32, name string, doc bson.Raw) message {
 		return newMessage(0, number, failure(112, "WriteConflict", "TransientTransactionError"))
 	case Unknown:
 		return newMessage(0, number, failure(89, "NetworkTimeout", "UnknownTransactionCommitResult", "RetryableWriteError"))
+	case Leaving:
+		return newMessage(0, number, failure(91, "ShutdownInProgress", "UnknownTransactionCommitResult", "RetryableWriteError"))
 	case Duplicate, DoneDuplicate:
 		return newMessage(0, number, duplicate(name))
 	default:
