@@ -34,6 +34,8 @@ type eventLog struct {
 	store   func(Batched) error
 
 	pending []byte
+	// since is when the first of what is pending came.
+	since time.Time
 	// late is a batch that was not written, as far as one could see, and lateTold what was published by then. It is written again as
 	// it is: it may be there, and read, all the same.
 	late     *Batched
@@ -82,6 +84,9 @@ func newEventLog(r *Run, w *logWriters, store func(Batched) error) *eventLog {
 
 func (l *eventLog) append(events []Event) {
 	l.told.events += len(events)
+	if len(l.pending) == 0 {
+		l.since = time.Now()
+	}
 	for _, ev := range events {
 		l.told.bytes += size(ev)
 		l.pending = appendStep(l.pending, ev)
@@ -150,7 +155,8 @@ func (l *eventLog) write(b Batched, told progress) {
 	case len(l.pending) >= logBytes || l.told.events-l.kept.events >= logEvents:
 		l.flush()
 	default:
-		l.timer = time.AfterFunc(logDelay, l.due)
+		// What came meanwhile has waited as long as that took.
+		l.timer = time.AfterFunc(max(logDelay-time.Since(l.since), logDelay/2), l.due)
 	}
 }
 

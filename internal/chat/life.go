@@ -50,10 +50,13 @@ func (s *Service) recover(ctx context.Context, r *Response) error {
 	e.Response.Error = responseError(f)
 	if r.LastEvent != 0 {
 		p := past{service: s, owner: r.Owner, id: r.ID, player: newPlayer(r)}
-		for more := true; more; {
-			var err error
-			if more, err = p.read(ctx); err != nil {
+		for {
+			batches, err := p.read(ctx)
+			if err != nil {
 				return err
+			}
+			if batches == 0 {
+				break
 			}
 		}
 		if p.batch == 0 {

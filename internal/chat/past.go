@@ -46,6 +46,9 @@ type past struct {
 	player    *player
 	// batch is the number of the log's batch that is read next.
 	batch int
+	// caughtUp: the last look has found what there was to find, fresh: that was one batch. quiet counts those that have found nothing since.
+	caughtUp, fresh bool
+	quiet           int
 	// final is the response once it is known how it ended; what is read of the log after that is all of it.
 	final *Response
 }
@@ -69,26 +72,26 @@ func (p *past) open(ctx context.Context) error {
 	case ended && p.service.Now().Sub(r.CompletedAt) > EventLogLife:
 		return logExpired()
 	}
-	more, err := p.read(ctx)
-	if err == nil && ended && !more {
+	batches, err := p.read(ctx)
+	if err == nil && ended && batches == 0 {
 		return logExpired()
 	}
 	return err
 }
 
-// read plays what comes next in the log, and reports whether anything did.
-func (p *past) read(ctx context.Context) (more bool, err error) {
+// read plays what comes next in the log, and returns how many batches did.
+func (p *past) read(ctx context.Context) (n int, err error) {
 	batches, err := p.service.Store.EventLog(ctx, p.owner, p.id, p.batch)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	p.batch += len(batches)
 	for _, b := range batches {
 		if err := p.player.play(b); err != nil {
-			return false, err
+			return 0, err
 		}
 	}
-	return len(batches) > 0, nil
+	return len(batches), nil
 }
 
 // take is the next of the events, which the reader may have had.
@@ -117,12 +120,22 @@ func (p *past) advance(ctx context.Context, s *Subscription) (ended bool, err er
 		p.player.stored(p.final)
 		return true, nil
 	}
-	more, err := p.read(ctx)
+	if p.fresh {
+		// The next batch is not due yet, but there may be none.
+		p.fresh = false
+		return false, p.await(ctx, s)
+	}
+	batches, err := p.read(ctx)
 	switch {
 	case err != nil:
 		return false, err
-	case more:
-		s.notify()
+	case batches > 0:
+		p.quiet, p.caughtUp = 0, p.caughtUp && batches == 1 && s.run == nil && p.final == nil
+		if p.fresh = p.caughtUp; p.fresh {
+			s.later(followPause)
+		} else {
+			s.notify()
+		}
 		return false, nil
 	case s.run != nil:
 		// What the run does not hold any more is in the log; if it is not, the log was removed.
@@ -131,16 +144,25 @@ func (p *past) advance(ctx context.Context, s *Subscription) (ended bool, err er
 		p.player.end(p.final)
 		return true, nil
 	}
+	p.caughtUp = true
+	p.quiet++
+	return false, p.await(ctx, s)
+}
+
+// await looks whether the response has ended and has the reader come again: at once if it has, else after a pause.
+func (p *past) await(ctx context.Context, s *Subscription) (err error) {
 	p.final, err = p.ended(ctx)
 	switch {
 	case err != nil:
-		return false, err
-	case p.final == nil:
-		time.AfterFunc(followPause, s.notify)
-	default:
+		return err
+	case p.final != nil:
 		s.notify()
+	case p.quiet > followQuiet:
+		s.later(followIdle)
+	default:
+		s.later(followPause)
 	}
-	return false, nil
+	return nil
 }
 
 // ended is the response once it has ended, and nil until then.

@@ -15,6 +15,9 @@ import (
 // Of such a store, Orphans may be called at any time. It returns those that it has taken over, so that what their holder still writes is
 // refused (response_ended), and those that it took over before and that have not ended yet.
 type Shared interface {
+	// UntilLapse is how long it is until the first lease runs out of those that Orphans has seen, if nobody renews it; false where it has seen none,
+	// or none but such as have run out.
+	UntilLapse() (time.Duration, bool)
 	// Renew says that these responses are still being made by this process, and returns those that another process has taken over.
 	Renew(ctx context.Context, running []Running) (lost []Running, err error)
 	// Runs reports whether a response is there and has not ended. Whoever follows one that another process makes asks often.
@@ -29,7 +32,8 @@ type Shared interface {
 type Running struct{ Owner, ID string }
 
 const (
-	renewPause   = 10 * time.Second
+	renewPause = 10 * time.Second
+	// recoverPause is how often others' leases are looked at, besides the moments at which one may have run out.
 	recoverPause = 2 * time.Second
 	// requestPause is how often requests to cancel are looked for, while something runs.
 	requestPause = 100 * time.Millisecond
@@ -45,17 +49,20 @@ func (s *Service) Share(ctx context.Context) {
 	if !ok {
 		return
 	}
-	renew, request, recovery := time.NewTicker(renewPause), time.NewTicker(requestPause), time.NewTicker(recoverPause)
+	renew, request := time.NewTicker(renewPause), time.NewTicker(requestPause)
 	defer renew.Stop()
 	defer request.Stop()
-	defer recovery.Stop()
 	// A slow look at what others have left must not hold up the leases.
 	go func() {
 		for {
+			pause := recoverPause
+			if lapse, ok := shared.UntilLapse(); ok {
+				pause = min(pause, lapse)
+			}
 			select {
 			case <-ctx.Done():
 				return
-			case <-recovery.C:
+			case <-after(pause):
 				s.recoverOthers(ctx)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/parley-llm/parley/internal/audit"
 	"github.com/parley-llm/parley/internal/chat"
@@ -20,6 +21,7 @@ type taken struct {
 }
 
 func (*taken) Renew(context.Context, []chat.Running) ([]chat.Running, error) { return nil, nil }
+func (*taken) UntilLapse() (time.Duration, bool)                             { return 0, false }
 func (*taken) RequestCancel(context.Context, string, string) error           { return nil }
 func (*taken) CancelRequests(context.Context) ([]chat.Running, error)        { return nil, nil }
 func (s *taken) Runs(ctx context.Context, owner, id string) (bool, error) {

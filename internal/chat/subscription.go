@@ -6,8 +6,13 @@ import (
 	"time"
 )
 
-// followPause is how often the event log of a response that another process makes is looked at.
-const followPause = 100 * time.Millisecond
+// The event log of a response that another process makes is looked at every followPause while events come, but not between two batches of one that comes
+// every logDelay, and every followIdle where followQuiet looks have found nothing.
+const (
+	followPause = 50 * time.Millisecond
+	followIdle  = 100 * time.Millisecond
+	followQuiet = 20
+)
 
 // Subscription is one reader's place in the events of a response. It is for one goroutine.
 //
@@ -21,6 +26,8 @@ type Subscription struct {
 	next int
 	past *past // nil once the reader has caught up
 	run  *Run  // nil where the response is not made here
+	// timer is there once the reader has waited for a log that another process writes.
+	timer *time.Timer
 
 	// These are the run's: taken is how much was published when the reader last took something, cut that it has lagged too far behind.
 	taken int
@@ -126,6 +133,15 @@ func (s *Subscription) Close() {
 		r.subs = slices.Delete(r.subs, i, i+1)
 	}
 	r.release()
+}
+
+// later has the reader come again after a pause, in the place of any that it was to come after.
+func (s *Subscription) later(pause time.Duration) {
+	if s.timer == nil {
+		s.timer = time.AfterFunc(pause, s.notify)
+	} else {
+		s.timer.Reset(pause)
+	}
 }
 
 func (s *Subscription) notify() {

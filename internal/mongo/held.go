@@ -136,6 +136,19 @@ func newWatch(elapsed func() time.Duration) watch {
 	return watch{elapsed: elapsed, seen: map[string]sign{}}
 }
 
+// next is how long it is until the first of what was seen has shown the same sign for a whole term; false where there is none that has not yet.
+func (w *watch) next() (wait time.Duration, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.elapsed()
+	for _, s := range w.seen {
+		if left := s.at + LeaseTerm - now; left > 0 && (!ok || left < wait) {
+			wait, ok = left, true
+		}
+	}
+	return wait, ok
+}
+
 // lapsed takes the signs of life that are there now, and returns the names of what has shown the same one for a whole term.
 func (w *watch) lapsed(now map[string]string) (dead []string) {
 	w.mu.Lock()

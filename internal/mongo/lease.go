@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -74,6 +75,9 @@ func (s *Store) orphans(ctx context.Context) ([]chat.Response, error) {
 	}
 	return orphans, nil
 }
+
+// UntilLapse implements chat.Shared.
+func (s *Store) UntilLapse() (time.Duration, bool) { return s.watched.next() }
 
 // maxTakers is how many responses are taken over at a time.
 const maxTakers = 8
