@@ -122,6 +122,12 @@ faults: ## have a model's provider fail in every known way, ROUNDS times; flags 
 leaks: ## drop 10,000 streams and have 1,000 calls fail, and look for what is left of them; flags of go test in ARGS
 	GOEXPERIMENT=goroutineleakprofile PARLEY_DROPPED_STREAMS=10000 PARLEY_UPSTREAM_FAULTS=1000 $(GO) test ./internal/faulttest -run TestNothingLeaks -count=1 -v -timeout 30m $(ARGS)
 
+ANSWERS ?= 200
+
+.PHONY: memory
+memory: build ## have ANSWERS answers of a mebibyte at a time in 256 MiB, streamed, whole, and to readers that stall; needs a control group of its own
+	PARLEY_BIG_ANSWERS=$(ANSWERS) PARLEY_TEST_BINARY=$(CURDIR)/bin/parley $(GO) test ./cmd/parley -run TestBigAnswers -count=1 -v -timeout 1h
+
 BACKUPS ?= 100
 
 .PHONY: backups

@@ -71,6 +71,7 @@ func open(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *app, er
 		AuditMaxChars:       cfg.AuditMaxChars,
 		UpstreamTimeout:     cfg.UpstreamTimeout,
 		UpstreamConcurrency: cfg.UpstreamConcurrency,
+		Room:                roomOf(memoryOf()),
 		Breakers:            &breaker.Set{OnChange: metrics.Breaker},
 		Observer:            metrics,
 	}

@@ -75,7 +75,8 @@ func serve(ctx context.Context, cfg *config.Config, out, errOut io.Writer) (err 
 	}
 	defer func() { err = errors.Join(err, app.close()) }()
 
-	app.reserve = setCollector()
+	group, _ := memoryOf()
+	app.reserve = setCollector(group)
 	unmapBinary()
 	log.InfoContext(ctx, "ready", "address", listener.Addr().String(), "model", cmp.Or(app.model.id, "the first one listed"), "version", buildVersion())
 	web := app.httpServer(log)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/parley-llm/parley/internal/fault"
@@ -17,19 +18,78 @@ const (
 	endMaxPause = 2 * time.Second
 )
 
+// finale is the end of a response on its way into the store, from where its readers are told of it.
+type finale struct {
+	Ending
+	run    *Run
+	turn   *turn
+	reply  *reply
+	result *result
+	// last are the events that come ahead of the terminal one.
+	last []Event
+}
+
 // end brings a response to its terminal state: first the transaction, then the terminal event.
 func (s *Service) end(ctx context.Context, run *Run, t *turn, r *reply, res *result) {
-	final := run.Response()
+	e := &finale{Ending: Ending{Response: run.Response()}, run: run, turn: t, reply: r, result: res}
+	final := &e.Response
 	final.Attempts = t.response.Attempts
 	final.StartedAt, final.FirstTokenAt = milli(res.answered), milli(res.firstToken)
-	f := s.conclude(ctx, &final, res)
+	f := s.conclude(ctx, final, res)
 
 	// What is over is told of when it is stored, and in one piece with the terminal event.
-	var last []Event
 	if t.call.Stream {
-		r.emit = func(events ...Event) { last = append(last, events...) }
+		r.emit = func(events ...Event) { e.last = append(e.last, events...) }
 	}
 	r.end(final.Status.item())
+	var told int
+	if e.Log, told = run.closeLog(); run.log != nil {
+		final.LastEvent = told + len(e.last)
+	}
+	final.CompletedAt = s.now()
+	ctx = context.WithoutCancel(ctx)
+	refused, err := s.complete(ctx, e, endPatience)
+	switch {
+	case err != nil:
+		s.endLater(ctx, e, err)
+	case refused && s.endedElsewhere(ctx, run, &e.Ending):
+	default:
+		s.tell(e, f)
+	}
+}
+
+// complete stores an end with all that belongs to it. A large answer has its turn for that, and is given up when it is over.
+func (s *Service) complete(ctx context.Context, e *finale, patience time.Duration) (refused bool, err error) {
+	if e.reply.shed {
+		seat := s.rooms().ending.ask(e.reply.written, nil)
+		defer seat.leave()
+		<-seat.granted
+	}
+	err = s.persist(patience, func() error { return s.gather(ctx, e) })
+	if err != nil {
+		return false, err
+	}
+	refused, err = s.store(ctx, &e.Ending, patience)
+	if e.turn.question != "" && e.reply.written > largeAnswer {
+		e.turn.answer = beginningOf(contentOf(e.Response.Output))
+	}
+	if e.reply.shed {
+		e.Response.Output, e.result.output = nil, nil
+	}
+	return refused, err
+}
+
+// gather adds to an end what was made and what is to be recorded of it.
+func (s *Service) gather(ctx context.Context, e *finale) error {
+	final, t, res := &e.Response, e.turn, e.result
+	r := e.reply
+	if r.shed {
+		var err error
+		if r, err = s.recall(ctx, e); err != nil {
+			return err
+		}
+		r.end(final.Status.item())
+	}
 	final.Output = r.items()
 	if final.Status != Completed {
 		excludeCalls(final.Output)
@@ -38,41 +98,79 @@ func (s *Service) end(ctx context.Context, run *Run, t *turn, r *reply, res *res
 	s.settle(ctx, t, res)
 	final.Usage, final.Cost = res.usage, res.cost
 	setUsage(final.Output, final.Usage)
-	final.CompletedAt = s.now()
-
 	status := string(final.Status)
 	if res.notSent {
 		status = outcomeNotSent
 	}
-	log, told := run.closeLog()
-	if run.log != nil {
-		final.LastEvent = told + len(last)
-	}
-	e := &Ending{Response: final, Outcome: s.outcome(t, final.Attempts, status, res), Log: log}
+	e.Outcome = s.outcome(t, final.Attempts, status, res)
 	if t.aside && final.Status == Completed {
 		e.Title = modelTitle(contentOf(final.Output))
 	}
-	refused, err := s.store(context.WithoutCancel(ctx), e, endPatience)
-	if err != nil {
-		f = fault.Wrap(err, fault.Unavailable, CodeStoreUnavailable, "The answer could not be stored.")
-		s.Log.Error("a response could not be ended; trying on", "response_id", final.ID, "error", err)
-		// What the next start would make of it, should this never be stored: readers are told nothing that is not so then.
-		e.Response.Status = Interrupted
-		e.Response.Error = responseError(f)
-		e.Outcome.Status, e.Outcome.ErrorCode = string(Interrupted), f.Code
-		shown := e.Response
-		shown.Output = nil
-		s.finish(run, shown, f, last)
-		// The conversation stays locked and its outcome owed until the store is back; a restart would settle it too.
-		if _, err := s.store(context.WithoutCancel(ctx), e, s.UpstreamTimeout); err != nil {
-			s.Log.Error("a response was left to the next start", "response_id", final.ID, "error", err)
+	return nil
+}
+
+// recall makes a reply whose texts were let go of anew, from its log.
+func (s *Service) recall(ctx context.Context, e *finale) (*reply, error) {
+	p := newPlayer(&e.Response)
+	p.from = math.MaxInt
+	batches := e.run.log.batch
+	if len(e.Log) > 0 {
+		batches = e.Log[0].Number
+	}
+	if err := s.playLog(ctx, p, e.Response.Owner, e.Response.ID, batches); err != nil {
+		return nil, err
+	}
+	for _, b := range e.Log {
+		if err := p.play(b.Steps); err != nil {
+			return nil, err
 		}
-		return
 	}
-	if refused && s.endedElsewhere(context.WithoutCancel(ctx), run, e) {
-		return
+	return &p.reply, nil
+}
+
+// tell tells the readers of an end that is stored.
+func (s *Service) tell(e *finale, f *fault.Error) {
+	run, final := e.run, e.Response
+	if e.reply.written > largeAnswer && !final.Unstored && !e.turn.aside {
+		// Whoever wants the answer reads it from the store, in his turn.
+		owner, id, size := final.Owner, final.ID, e.reply.written
+		run.readStored(func(ctx context.Context) (Response, error) { return s.large(ctx, owner, id, size) })
+		final.Output = nil
 	}
-	s.finish(run, e.Response, f, last)
+	if e.reply.shed {
+		past := run.past
+		past.ends(final)
+		run.handOver(&past)
+		e.last = nil
+	}
+	s.finish(run, final, f, e.last)
+}
+
+// endLater is what becomes of an end that could not be stored.
+func (s *Service) endLater(ctx context.Context, e *finale, err error) {
+	f := fault.Wrap(err, fault.Unavailable, CodeStoreUnavailable, "The answer could not be stored.")
+	s.Log.Error("a response could not be ended; trying on", "response_id", e.Response.ID, "error", err)
+	// What the next start would make of it, should this never be stored: readers are told nothing that is not so then.
+	e.Response.Status = Interrupted
+	e.Response.Error = responseError(f)
+	e.Outcome.Status, e.Outcome.ErrorCode = string(Interrupted), f.Code
+	shown := e.Response
+	shown.Output = nil
+	if e.reply.shed {
+		e.run.skipTo(shown.LastEvent)
+		e.last = nil
+	}
+	s.finish(e.run, shown, f, e.last)
+	// The conversation stays locked and its outcome owed until the store is back; a restart would settle it too.
+	if e.reply.shed {
+		e.result.err = &llm.Error{Fault: f, HTTPStatus: e.result.httpStatus}
+		_, err = s.complete(ctx, e, s.UpstreamTimeout)
+	} else {
+		_, err = s.store(ctx, &e.Ending, s.UpstreamTimeout)
+	}
+	if err != nil {
+		s.Log.Error("a response was left to the next start", "response_id", e.Response.ID, "error", err)
+	}
 }
 
 // conclude sets the terminal status and what goes with it, and returns the fault that a waiting caller gets, if any.
@@ -138,26 +236,33 @@ func setUsage(output []Item, usage *llm.Usage) {
 	}
 }
 
-// store writes the end of a response, again and again while the store is unavailable, patience lasts and the
-// server does not stop: what is left then is settled at the next start. It reports whether the end was refused, because there is one
-// already: this one, which had failed as far as one could see and took effect all the same, or another process's.
+// store writes the end of a response. It reports whether the end was refused, because there is one already: this one, which had failed as far as
+// one could see and took effect all the same, or another process's.
 func (s *Service) store(ctx context.Context, e *Ending, patience time.Duration) (refused bool, err error) {
-	deadline := time.Now().Add(patience)
 	first := true
-	for pause := endPause; ; pause = min(2*pause, endMaxPause) {
+	err = s.persist(patience, func() error {
 		err := s.Store.End(ctx, e.Response.Owner, e)
 		switch {
-		case err == nil:
-			return false, nil
 		case fault.Is(err, CodeResponseEnded):
-			return true, nil
+			refused, err = true, nil
 		case fault.Is(err, CodeResponseNotFound):
 			// Of what is not stored nothing is left once it has ended.
-			return first, nil
+			refused, err = first, nil
 		}
 		first = false
-		if s.isStopping() || time.Now().Add(pause).After(deadline) {
-			return false, err
+		return err
+	})
+	return refused, err
+}
+
+// persist tries again and again, while the store is unavailable, patience lasts and the server does not stop: what is left then is settled at
+// the next start.
+func (s *Service) persist(patience time.Duration, try func() error) error {
+	deadline := time.Now().Add(patience)
+	for pause := endPause; ; pause = min(2*pause, endMaxPause) {
+		err := try()
+		if err == nil || s.isStopping() || time.Now().Add(pause).After(deadline) {
+			return err
 		}
 		time.Sleep(pause)
 	}

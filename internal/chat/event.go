@@ -76,6 +76,15 @@ type ReasoningEvent struct {
 	Text         string
 }
 
+// logged is an event of a large answer that holds its text: it stands for what is made from the event log when a reader comes to it.
+type logged struct {
+	// encrypted is what closes a reasoning step, for the log.
+	encrypted string
+}
+
+// Type implements Event. No reader sees it.
+func (*logged) Type() string { return "" }
+
 // The names of the response events.
 const (
 	EventCreated    = "response.created"
@@ -149,21 +158,26 @@ func beginning(r Response, background bool) []Event {
 	return append(events, &ResponseEvent{Name: EventInProgress, Response: r})
 }
 
-// size is about how much memory an event takes.
+// size is about how much memory an event takes. What repeats texts that have come piece by piece counts as little: those have been counted.
 func size(ev Event) int {
 	const fixed = 96
 	switch ev := ev.(type) {
 	case *TextEvent:
-		return fixed + len(ev.Text)
+		if !ev.Done {
+			return fixed + len(ev.Text)
+		}
 	case *ArgumentsEvent:
-		return fixed + len(ev.Arguments)
+		if !ev.Done {
+			return fixed + len(ev.Arguments)
+		}
 	case *ReasoningEvent:
-		return fixed + len(ev.Text)
-	case *PartEvent:
-		return fixed + len(ev.Text)
+		if !ev.Done {
+			return fixed + len(ev.Text)
+		}
 	case *ItemEvent:
-		return fixed + len(ev.Item.Content) + len(ev.Item.Data) + len(ev.EncryptedContent)
-	default:
-		return fixed
+		return fixed + len(ev.EncryptedContent)
+	case *logged:
+		return fixed + len(ev.encrypted)
 	}
+	return fixed
 }

@@ -288,7 +288,9 @@ func TestAReaderThatIsTooSlowIsCutOffAndReadsOn(t *testing.T) {
 		yield(llm.Finished{FinishReason: "stop"}, nil)
 	})
 	run := w.stream(w.conversation(chat.Conversation{}), user("hi"))
-	if _, err := run.Wait(t.Context()); err != nil {
+	ctx, read := context.WithCancel(t.Context())
+	_, err := run.Wait(ctx)
+	if read(); err != nil {
 		t.Fatal(err)
 	}
 	slow := run.Reader()

@@ -102,7 +102,7 @@ func (s *Service) newReply(run *Run, t *turn) *reply {
 		// Nobody reads a whole answer's events before its end.
 		emit = func(...Event) {}
 	}
-	return &reply{emit: emit, newID: s.NewID, now: s.now, response: &t.response, seq: t.seq}
+	return &reply{emit: emit, newID: s.NewID, now: s.now, response: &t.response, seq: t.seq, sheds: t.call.Stream && run.log != nil}
 }
 
 // attempt calls the provider once and relays what it says.
@@ -121,6 +121,7 @@ func (s *Service) attempt(ctx context.Context, run *Run, t *turn, r *reply) (res
 		res.err = &llm.Error{Fault: stopped(context.Cause(ctx))}
 		return res
 	}
+	t.call.Hold = func(ctx context.Context, bytes int) error { return s.hold(ctx, run, bytes) }
 	for ev, err := range t.endpoint.Provider.Generate(ctx, t.call) {
 		if err != nil {
 			res.err = asLLMError(err)

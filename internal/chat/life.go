@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/parley-llm/parley/internal/fault"
@@ -49,22 +50,17 @@ func (s *Service) recover(ctx context.Context, r *Response) error {
 	e.Response.Status, e.Response.CompletedAt = Interrupted, now
 	e.Response.Error = responseError(f)
 	if r.LastEvent != 0 {
-		p := past{service: s, owner: r.Owner, id: r.ID, player: newPlayer(r)}
-		for {
-			batches, err := p.read(ctx)
-			if err != nil {
-				return err
-			}
-			if batches == 0 {
-				break
-			}
+		p := newPlayer(r)
+		p.from = math.MaxInt
+		if err := s.playLog(ctx, p, r.Owner, r.ID, math.MaxInt); err != nil {
+			return err
 		}
-		if p.batch == 0 {
+		if p.next == 0 {
 			// It died so early that not even the beginning is there.
 			e.Log = []Batched{{Steps: appendBegun(nil, r, 0)}}
 		}
-		p.player.reply.end(Interrupted.item())
-		e.Response.Output = p.player.output(&e.Response)
+		p.reply.end(Interrupted.item())
+		e.Response.Output = p.output(&e.Response)
 	}
 	e.Outcome = s.unknownOutcome(&e.Response, now)
 	s.addReply(&e.Outcome, &result{output: e.Response.Output})

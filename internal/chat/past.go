@@ -44,26 +44,43 @@ type past struct {
 	service   *Service
 	owner, id string
 	player    *player
-	// batch is the number of the log's batch that is read next.
-	batch int
+	// batch is the number of the log's batch that is read next, unplayed what was read and not played, found how many the last look has found.
+	batch    int
+	unplayed [][]byte
+	found    int
 	// caughtUp: the last look has found what there was to find, fresh: that was one batch. quiet counts those that have found nothing since.
 	caughtUp, fresh bool
 	quiet           int
-	// final is the response once it is known how it ended; what is read of the log after that is all of it.
+	// final is the response once it is known how it ended, without its output; what is read of the log after that is all of it. size is
+	// how long the output is.
 	final *Response
+	size  int
+	// over: the player has made the last events.
+	over bool
+}
+
+// ends sets how the response has ended.
+func (p *past) ends(r Response) {
+	p.size = sizeOf(r.Output)
+	r.Output = nil
+	p.final = &r
 }
 
 // open reads the response and the beginning of its log, so that what is wrong with them is found at once and not in the middle of an answer.
 func (p *past) open(ctx context.Context) error {
-	r, err := p.service.Store.Response(ctx, p.owner, p.id)
-	if err != nil {
-		return err
+	if p.final == nil {
+		r, err := p.service.Store.Response(ctx, p.owner, p.id)
+		if err != nil {
+			return err
+		}
+		p.play(&r)
+		if r.Status.Terminal() {
+			p.ends(r)
+		}
+	} else {
+		p.play(p.final)
 	}
-	p.player = newPlayer(&r)
-	ended := r.Status.Terminal()
-	if ended {
-		p.final = &r
-	}
+	r, ended := &p.player.response, p.final != nil
 	switch {
 	case r.LastEvent == 0 && !ended:
 		return notStreamed()
@@ -79,19 +96,28 @@ func (p *past) open(ctx context.Context) error {
 	return err
 }
 
-// read plays what comes next in the log, and returns how many batches did.
-func (p *past) read(ctx context.Context) (n int, err error) {
-	batches, err := p.service.Store.EventLog(ctx, p.owner, p.id, p.batch)
-	if err != nil {
-		return 0, err
-	}
-	p.batch += len(batches)
-	for _, b := range batches {
-		if err := p.player.play(b); err != nil {
+// play begins to play.
+func (p *past) play(r *Response) {
+	p.player = newPlayer(r)
+	p.player.reply.sheds = true
+}
+
+// pause lets go of what can be read again.
+func (p *past) pause() { p.batch, p.unplayed = p.batch-len(p.unplayed), nil }
+
+// read plays the batch that comes next in the log, and returns how many the look at the log has found that has found it.
+func (p *past) read(ctx context.Context) (found int, err error) {
+	if len(p.unplayed) == 0 {
+		p.unplayed, err = p.service.Store.EventLog(ctx, p.owner, p.id, p.batch)
+		if err != nil || len(p.unplayed) == 0 {
 			return 0, err
 		}
+		p.found = len(p.unplayed)
+		p.batch += p.found
 	}
-	return len(batches), nil
+	next := p.unplayed[0]
+	p.unplayed = p.unplayed[1:]
+	return p.found, p.player.play(next)
 }
 
 // take is the next of the events, which the reader may have had.
@@ -101,34 +127,85 @@ func (p *past) take(ctx context.Context, s *Subscription) (Batch, error) {
 			return Batch{}, err
 		}
 	}
-	if len(p.player.events) == 0 {
-		done, err := p.advance(ctx, s)
-		return p.batchOf(done), err
+	p.player.skip(s.next)
+	advanced := len(p.player.events) == 0
+	if advanced {
+		if err := p.advance(ctx, s); err != nil {
+			return Batch{}, err
+		}
+		p.player.skip(s.next)
 	}
-	s.notify()
-	return p.batchOf(false), nil
+	if len(p.player.events) > 0 && isLogged(p.player.events[0]) {
+		if !s.takeSeat(p.service.rooms().reading, p.player.reply.written) {
+			return Batch{First: s.next}, nil
+		}
+		if err := p.replay(ctx); err != nil {
+			return Batch{}, err
+		}
+	}
+	b := Batch{}
+	b.Events, b.First = p.player.take()
+	b.Ended = p.over && len(p.player.events) == 0
+	if len(p.player.events) > 0 || !advanced && !b.Ended {
+		s.notify()
+	}
+	return b, nil
 }
 
-func (p *past) batchOf(ended bool) Batch {
-	events, first := p.player.take()
-	return Batch{Events: events, First: first, Ended: ended}
+// replay makes the events that are to be taken with the texts that they repeat.
+func (p *past) replay(ctx context.Context) error {
+	whole := newPlayer(&p.player.response)
+	whole.from = p.player.next
+	if err := p.service.playLog(ctx, whole, p.owner, p.id, p.batch-len(p.unplayed)); err != nil {
+		return err
+	}
+	if p.over {
+		whole.end(p.final)
+	}
+	if len(whole.events) != len(p.player.events) {
+		// Some of the log is not there any more.
+		return logExpired()
+	}
+	p.player.events = whole.events
+	return nil
 }
 
-// advance makes more events and has the reader come again, at once or after a while. It reports whether they are the last ones.
-func (p *past) advance(ctx context.Context, s *Subscription) (ended bool, err error) {
+// playLog plays so many batches of an event log, or as many as there are.
+func (s *Service) playLog(ctx context.Context, p *player, owner, id string, batches int) error {
+	for n := 0; n < batches; {
+		read, err := s.Store.EventLog(ctx, owner, id, n)
+		if err != nil || len(read) == 0 {
+			return err
+		}
+		for _, b := range read[:min(len(read), batches-n)] {
+			if err := p.play(b); err != nil {
+				return err
+			}
+		}
+		n += len(read)
+	}
+	return nil
+}
+
+// advance makes more events and has the reader come again, at once or after a while.
+func (p *past) advance(ctx context.Context, s *Subscription) error {
+	if p.over {
+		return nil
+	}
 	if p.final != nil && p.final.LastEvent == 0 {
-		p.player.stored(p.final)
-		return true, nil
+		return p.stored(ctx, s)
 	}
 	if p.fresh {
 		// The next batch is not due yet, but there may be none.
 		p.fresh = false
-		return false, p.await(ctx, s)
+		return p.await(ctx, s)
 	}
+	// Whatever the run does not hold any more is in the log; if it is not, the log was removed.
+	logged := s.run != nil && s.run.isLogged(s.next)
 	batches, err := p.read(ctx)
 	switch {
 	case err != nil:
-		return false, err
+		return err
 	case batches > 0:
 		p.quiet, p.caughtUp = 0, p.caughtUp && batches == 1 && s.run == nil && p.final == nil
 		if p.fresh = p.caughtUp; p.fresh {
@@ -136,32 +213,53 @@ func (p *past) advance(ctx context.Context, s *Subscription) (ended bool, err er
 		} else {
 			s.notify()
 		}
-		return false, nil
+		return nil
+	case logged:
+		return logExpired()
 	case s.run != nil:
-		// What the run does not hold any more is in the log; if it is not, the log was removed.
-		return false, logExpired()
+		s.awaitLog()
+		return nil
 	case p.final != nil:
 		p.player.end(p.final)
-		return true, nil
+		p.over = true
+		return nil
 	}
 	p.caughtUp = true
 	p.quiet++
-	return false, p.await(ctx, s)
+	return p.await(ctx, s)
 }
 
 // await looks whether the response has ended and has the reader come again: at once if it has, else after a pause.
-func (p *past) await(ctx context.Context, s *Subscription) (err error) {
-	p.final, err = p.ended(ctx)
+func (p *past) await(ctx context.Context, s *Subscription) error {
+	ended, err := p.ended(ctx)
 	switch {
 	case err != nil:
 		return err
-	case p.final != nil:
+	case ended != nil:
+		p.ends(*ended)
 		s.notify()
 	case p.quiet > followQuiet:
 		s.later(followIdle)
 	default:
 		s.later(followPause)
 	}
+	return nil
+}
+
+// stored makes the events of a response that has no log.
+func (p *past) stored(ctx context.Context, s *Subscription) error {
+	if p.size > largeAnswer && !s.takeSeat(p.service.rooms().reading, p.size) {
+		return nil
+	}
+	r, err := p.service.Store.Response(ctx, p.owner, p.id)
+	if err != nil {
+		return err
+	}
+	final := *p.final
+	final.Output = r.Output
+	p.player.reply.sheds = false
+	p.player.stored(&final)
+	p.over = true
 	return nil
 }
 

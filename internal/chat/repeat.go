@@ -153,7 +153,8 @@ func (s *Service) EventsAgain(ctx context.Context, caller Caller, run *Run) (*Su
 	case fault.Is(err, CodeEventLogExpired):
 		r.LastEvent = 0
 		sub, err = newSubscription(0), nil
-		sub.past = &past{service: s, owner: caller.Owner, id: r.ID, player: newPlayer(&r), final: &r}
+		sub.past = &past{service: s, owner: caller.Owner, id: r.ID, player: newPlayer(&r)}
+		sub.past.ends(r)
 		sub.notify()
 	}
 	if err != nil {

@@ -16,6 +16,10 @@ type reply struct {
 	newID    func(prefix string) string
 	now      func() time.Time
 	response *Response
+	// sheds: once the texts have become large they are let go of, and events that repeat them are logged ones. shed: they were. written is how
+	// long they are.
+	sheds, shed bool
+	written     int
 	// seq is the place of the first output item. Nothing else can be added while the turn runs, so the output's
 	// places are known before they are stored.
 	seq int64
@@ -76,8 +80,7 @@ func (r *reply) text(kind PartKind, text string) {
 		d.parts = append(d.parts, &draftPart{kind: kind})
 		r.emit(&PartEvent{ItemID: d.item.ID, OutputIndex: d.index, ContentIndex: n, Kind: kind})
 	}
-	part := d.parts[len(d.parts)-1]
-	part.text = append(part.text, text...)
+	r.write(&d.parts[len(d.parts)-1].text, text)
 	r.emit(&TextEvent{ItemID: d.item.ID, OutputIndex: d.index, ContentIndex: len(d.parts) - 1, Kind: kind, Text: text})
 }
 
@@ -86,7 +89,7 @@ func (r *reply) reasoning(text string) {
 	if d == nil || d.item.Type != llm.TypeReasoning {
 		d = r.beginReasoning()
 	}
-	d.parts[0].text = append(d.parts[0].text, text...)
+	r.write(&d.parts[0].text, text)
 	r.emit(&ReasoningEvent{ItemID: d.item.ID, OutputIndex: d.index, Text: text})
 }
 
@@ -132,8 +135,25 @@ func (r *reply) arguments(index int, arguments string) {
 	if d == nil {
 		return
 	}
-	d.args = append(d.args, arguments...)
+	r.write(&d.args, arguments)
 	r.emit(&ArgumentsEvent{ItemID: d.item.ID, OutputIndex: d.index, Name: d.name, Arguments: arguments})
+}
+
+// write adds to a text.
+func (r *reply) write(text *[]byte, more string) {
+	r.written += len(more)
+	if r.sheds && !r.shed && r.written > largeAnswer {
+		r.shed = true
+		for _, d := range r.drafts {
+			d.item.Content, d.item.Data, d.args, d.encrypted = nil, nil, nil, ""
+			for _, p := range d.parts {
+				p.text = nil
+			}
+		}
+	}
+	if !r.shed {
+		*text = append(*text, more...)
+	}
 }
 
 // begin opens an item behind the others and closes the message or reasoning step that was being written.
@@ -168,6 +188,10 @@ func (r *reply) close(d *draft, status ItemStatus) {
 	}
 	d.closed = true
 	d.item.Status = status
+	if r.shed {
+		r.closeShed(d)
+		return
+	}
 	if d.stored != nil {
 		d.item = *d.stored
 	} else {
@@ -186,7 +210,23 @@ func (r *reply) close(d *draft, status ItemStatus) {
 	r.emit(&ItemEvent{Done: true, OutputIndex: d.index, Item: d.item, EncryptedContent: d.encrypted})
 }
 
+// closeShed tells as many events as close does.
+func (r *reply) closeShed(d *draft) {
+	switch {
+	case d.item.Type != llm.TypeMessage:
+		r.emit(&logged{})
+	case len(d.parts) > 0:
+		r.endPart(d, len(d.parts)-1)
+	}
+	r.emit(&logged{encrypted: d.encrypted})
+	d.encrypted = ""
+}
+
 func (r *reply) endPart(d *draft, index int) {
+	if r.shed {
+		r.emit(&logged{}, &logged{})
+		return
+	}
 	p := d.parts[index]
 	text := string(p.text)
 	r.emit(

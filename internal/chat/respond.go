@@ -59,8 +59,8 @@ type turn struct {
 	response Response
 	intent   audit.Record
 	seq      int64 // of the first output item
-	// question is what a title is made from after the turn; empty where none is to be made.
-	question string
+	// question is what a title is made from after the turn; empty where none is to be made. answer is the beginning of a large answer, for that.
+	question, answer string
 	// aside: this is no turn of the conversation but the making of its title. again: it is run again.
 	aside, again bool
 	// fallbacks are the models that are left to try when this one fails.
@@ -173,6 +173,7 @@ func (s *Service) newTurnRun(ctx context.Context, t *turn, read bool, stop conte
 	}
 	if t.response.LastEvent != 0 {
 		ctx, owner, id := context.WithoutCancel(ctx), t.response.Owner, t.response.ID
+		run.past = past{service: s, owner: owner, id: id}
 		run.log = newEventLog(run, &s.logWriters, func(b Batched) error { return s.Store.AppendEvents(ctx, owner, id, b) })
 	}
 	return run
@@ -390,6 +391,7 @@ func (s *Service) leave(run *Run) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if run != nil {
+		run.seat.leave()
 		s.remove(run)
 	}
 	s.admitted--

@@ -5,15 +5,19 @@ import (
 	"sync"
 )
 
-// maxLag is how much of a run's events, in memory, may wait for one reader.
-const maxLag = 1 << 20
+const (
+	// maxLag is how much of a run's events may wait for one reader.
+	maxLag = 1 << 20
+	// maxHeld is how much of that is held in memory: a reader that lags further goes on in the event log, if there is one.
+	maxHeld = 128 << 10
+)
 
 // Run is a response being made. It belongs to the Service, not to the caller that asked for it: a caller that leaves
 // does not end it. It is safe for concurrent use.
 //
 // Events are numbered from 0; event n is the n-th that was ever published. The last one is published after the
-// transaction that ended the response has committed. In memory are those that some reader has still to take, or that are not yet in
-// the event log.
+// transaction that ended the response has committed. In memory are those that some reader has still to take, unless they are many, or that are
+// not yet in the event log.
 type Run struct {
 	owner string
 	// aside: nobody waits for it.
@@ -35,10 +39,15 @@ type Run struct {
 	reader *Subscription
 	// created is the first event.
 	created Event
-	// log is nil where the events are kept for the readers alone.
-	log *eventLog
-	// elsewhere, once it is set, is where the readers go on: another process has ended the response.
+	// log is nil where the events are kept for the readers alone; past reads it.
+	log  *eventLog
+	past past
+	// seat is for an answer that comes in one piece, from when it is large.
+	seat *seat
+	// elsewhere, once it is set, is where the readers go on: another process has ended the response, or it is a large one.
 	elsewhere *past
+	// stored, where the answer is a large one, reads it once it has ended: its output is not held.
+	stored func(ctx context.Context) (Response, error)
 	// done closes when the response is terminal for its readers, left when nothing more is done for it: the one before the
 	// other where its end cannot be stored.
 	done, left chan struct{}
@@ -49,7 +58,8 @@ func newRun(owner string, r Response, cancel context.CancelCauseFunc) *Run {
 }
 
 // Wait returns the response in its terminal state. A failed or interrupted one comes with a *fault.Error
-// that carries its ResponseID. When ctx ends first, Wait returns its error and the run goes on.
+// that carries its ResponseID. When ctx ends first, Wait returns its error and the run goes on. A large answer is read from the store, in
+// its turn, and counts as read until ctx ends.
 func (r *Run) Wait(ctx context.Context) (Response, error) {
 	select {
 	case <-r.done:
@@ -57,11 +67,22 @@ func (r *Run) Wait(ctx context.Context) (Response, error) {
 		return r.Response(), ctx.Err()
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.response, r.err
+	response, err, stored := r.response, r.err, r.stored
+	r.mu.Unlock()
+	if err != nil || stored == nil {
+		return response, err
+	}
+	return stored(ctx)
 }
 
-// Response is the response as it stands now, without the output that is still being written.
+// holdsOutput reports whether Response shows all there is of the response, or will.
+func (r *Run) holdsOutput() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stored == nil
+}
+
+// Response is the response as it stands now, without the output that is still being written, or that of a large answer.
 func (r *Run) Response() Response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -111,18 +132,27 @@ func (r *Run) tell(events []Event) {
 
 func (r *Run) add(events []Event) {
 	r.events = append(r.events, events...)
+	before := r.bytes
 	for _, ev := range events {
 		r.bytes += size(ev)
 	}
 	kept := r.subs[:0]
 	for _, s := range r.subs {
 		s.notify()
-		if s.cut = r.bytes-s.taken > maxLag; !s.cut {
+		// A reader who has taken all there was is not too slow for what comes now, however much that is.
+		if s.cut = before-s.taken > maxLag; !s.cut {
 			kept = append(kept, s)
 		}
+		s.behind = r.log != nil && r.bytes-s.taken > maxHeld
 	}
 	clear(r.subs[len(kept):])
 	r.subs = kept
+}
+
+// holds reports whether an event is held, or will be once there is one of that number. The lock is held.
+func (r *Run) holds(number int) bool {
+	at := number - r.base
+	return at >= 0 && (at >= len(r.events) || !isLogged(r.events[at]))
 }
 
 // release lets go of the events that nobody needs any more.
@@ -132,12 +162,21 @@ func (r *Run) release() {
 		needed = min(needed, r.log.kept.events)
 	}
 	for _, s := range r.subs {
-		needed = min(needed, s.next)
+		if !s.behind {
+			needed = min(needed, s.next)
+		}
 	}
 	// What is cut off here may be in a reader's hands; it goes when the slice next grows.
 	if n := needed - r.base; n > 0 {
 		r.events, r.base = r.events[n:], needed
 	}
+}
+
+// isLogged reports whether the event log has an event.
+func (r *Run) isLogged(number int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.kept.events > number
 }
 
 // handOver has the readers go on in the event log.
@@ -149,6 +188,20 @@ func (r *Run) handOver(log *past) {
 		s.notify()
 	}
 	r.subs = nil
+}
+
+// readStored has a response that ends be read from the store from then on.
+func (r *Run) readStored(read func(ctx context.Context) (Response, error)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stored = read
+}
+
+// skipTo has the next event be the one of a number; those ahead of it are not told.
+func (r *Run) skipTo(number int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events, r.base = nil, number
 }
 
 // update changes what Response shows.

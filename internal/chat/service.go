@@ -55,6 +55,9 @@ type Service struct {
 	UpstreamTimeout time.Duration
 	// UpstreamConcurrency bounds the running responses.
 	UpstreamConcurrency int
+	// Room is how many bytes of large answers, those of more than 64 KiB, are in memory at a time for each of three purposes: while they arrive in
+	// one piece, while a stream of them ends, and while they are read. It is at least 4 MiB, and each byte takes about ten of memory.
+	Room int
 	// Breakers, if set, are asked before every attempt.
 	Breakers Breakers
 	// Observer, if set, is told of every attempt and every ended response, for metrics.
@@ -71,6 +74,8 @@ type Service struct {
 	idle        chan struct{} // closes when the last run has ended, once draining
 	budget      retryBudget
 	logWriters  logWriters
+	opening     sync.Once
+	opened      rooms
 	counted     counts
 	flights     map[flight]chan struct{}
 	queues      map[queue][]*place
@@ -202,7 +207,9 @@ func (s *Service) DeleteItem(ctx context.Context, caller Caller, conversationID,
 // Response returns a response; a running one as it stands now.
 func (s *Service) Response(ctx context.Context, owner, id string) (Response, error) {
 	if run := s.run(id); run != nil && run.owner == owner && !run.unstored {
-		return run.Response(), nil
+		if r := run.Response(); run.holdsOutput() {
+			return r, nil
+		}
 	}
 	return s.Store.Response(ctx, owner, id)
 }

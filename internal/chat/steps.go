@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/parley-llm/parley/internal/llm"
@@ -80,6 +81,11 @@ func appendStep(dst []byte, ev Event) []byte {
 			return appendString(append(dst, stepEncrypted), ev.EncryptedContent)
 		}
 		return dst
+	case *logged:
+		if ev.encrypted != "" {
+			return appendString(append(dst, stepEncrypted), ev.encrypted)
+		}
+		return dst
 	default:
 		return dst
 	}
@@ -151,7 +157,8 @@ type player struct {
 	reply    reply
 	response Response // as the log's readers know it; its Output is left out
 	events   []Event  // made and not taken
-	next     int      // the number that the next event has
+	next     int      // the number of the first of them
+	from     int      // events ahead of the one of this number are made and not kept
 	id       string   // of the item that begins
 	at       time.Time
 	err      error
@@ -162,17 +169,35 @@ func newPlayer(r *Response) *player {
 	p.response.Output = nil
 	p.reply = reply{
 		response: &p.response,
-		emit:     func(events ...Event) { p.events = append(p.events, events...) },
+		emit:     p.keep,
 		newID:    func(string) string { return p.id },
 		now:      func() time.Time { return p.at },
 	}
 	return p
 }
 
-// take returns the events that were made since the last call and the number of the first of them.
+func (p *player) keep(events ...Event) {
+	if skipped := min(max(p.from-p.next, 0), len(events)); len(p.events) == 0 && skipped > 0 {
+		p.next += skipped
+		events = events[skipped:]
+	}
+	p.events = append(p.events, events...)
+}
+
+// skip lets go of the events ahead of the one of that number.
+func (p *player) skip(number int) {
+	n := min(max(number-p.next, 0), len(p.events))
+	p.events, p.next = p.events[n:], p.next+n
+}
+
+// take returns the events that were made since the last call, up to one that has to be replayed, and the number of the first of them.
 func (p *player) take() (events []Event, first int) {
-	events, first = p.events, p.next
-	p.events, p.next = nil, p.next+len(events)
+	n := slices.IndexFunc(p.events, isLogged)
+	if n < 0 {
+		n = len(p.events)
+	}
+	events, first = p.events[:n:n], p.next
+	p.events, p.next = p.events[n:], p.next+n
 	return events, first
 }
 
@@ -245,11 +270,15 @@ func (p *player) item(r *stepReader, kind byte) {
 // last event stands alone.
 func (p *player) end(r *Response) {
 	p.reply.end(r.Status.item())
-	final := *r
-	final.Output = p.output(r)
 	if p.next+len(p.events) != r.LastEvent {
 		p.next, p.events = r.LastEvent, nil
 	}
+	if p.reply.shed {
+		p.events = append(p.events, &logged{})
+		return
+	}
+	final := *r
+	final.Output = p.output(r)
 	p.events = append(p.events, &ResponseEvent{Name: r.Status.event(), Response: final})
 }
 

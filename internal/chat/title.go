@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ const titleInstructions = "Write a title for the conversation that the user quot
 //go:noinline
 func (s *Service) entitleTurn(ctx context.Context, run *Run, t *turn) {
 	if r := run.Response(); r.Status == Completed {
-		s.entitle(context.WithoutCancel(ctx), t, contentOf(r.Output))
+		s.entitle(context.WithoutCancel(ctx), t, cmp.Or(t.answer, contentOf(r.Output)))
 	}
 }
 

@@ -76,6 +76,9 @@ type Call struct {
 	Model  string
 	Stream bool
 	Body   []byte
+	// Hold, if set, is asked before more than 64 KiB of an answer that comes in one piece are held in memory, and again whenever it has become
+	// twice as much; bytes is how much that is then. It may wait, until ctx ends; its error is that of the call.
+	Hold func(ctx context.Context, bytes int) error
 }
 
 // Usage counts tokens as the provider reported them. Cached tokens, and those that it wrote to its cache, are among the input,

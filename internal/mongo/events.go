@@ -40,7 +40,7 @@ const (
 	// maxBatches is how many batches of a response are kept.
 	maxBatches = 1 << 20
 	// logPage is about how much of an event log is read at a time, logBatch how many batches come in one answer.
-	logPage  = 256 << 10
+	logPage  = 64 << 10
 	logBatch = 32
 )
 

@@ -13,7 +13,7 @@ const (
 )
 
 // logPage is about how much of an event log is read at a time.
-const logPage = 256 << 10
+const logPage = 64 << 10
 
 const (
 	selectLog    = `SELECT num, status, last_event FROM responses WHERE id = ? AND owner = ?`

@@ -164,12 +164,32 @@ func (x *Exchange) mediaType() string {
 	return kind
 }
 
-// readAll reads the body to its end, into a buffer of the length that was announced.
-func (x *Exchange) readAll() ([]byte, error) {
+// readAll reads the body to its end, into a buffer of the length that was announced. hold, which may be nil, is that of a call.
+func (x *Exchange) readAll(hold func(context.Context, int) error) ([]byte, error) {
 	expected := min(max(x.response.ContentLength, 0), maxAnnounced)
-	body := bytes.NewBuffer(make([]byte, 0, expected+bytes.MinRead))
-	_, err := body.ReadFrom(x)
-	return body.Bytes(), err
+	body := make([]byte, 0, expected+bytes.MinRead)
+	for {
+		n, err := x.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case errors.Is(err, io.EOF):
+			return body, nil
+		case err != nil:
+			return body, err
+		case len(body) < cap(body):
+			continue
+		}
+		larger := 2 * cap(body)
+		if announced := x.response.ContentLength; announced >= int64(len(body)) {
+			larger = min(larger, int(announced)+bytes.MinRead)
+		}
+		if larger > maxAnnounced && hold != nil {
+			if err := hold(x.ctx, larger); err != nil {
+				return body, err
+			}
+		}
+		body = append(make([]byte, 0, larger), body...)
+	}
 }
 
 // problemBody is as much of an error's body as comes in a short while.

@@ -55,7 +55,7 @@ func (c *Client) Generate(ctx context.Context, to *url.URL, call *llm.Call, newR
 		if x.streams(call) {
 			failure = x.stream(r)
 		} else {
-			failure = x.whole(r)
+			failure = x.whole(r, call.Hold)
 		}
 		switch {
 		case x.stopped:
@@ -101,8 +101,8 @@ func (x *Exchange) streams(call *llm.Call) bool {
 }
 
 // whole reads an answer that comes in one piece.
-func (x *Exchange) whole(r Reader) *llm.Error {
-	body, err := x.readAll()
+func (x *Exchange) whole(r Reader, hold func(context.Context, int) error) *llm.Error {
+	body, err := x.readAll(hold)
 	if err != nil {
 		return x.broken(err, "upstream_failed", "The model's answer broke off before its end.")
 	}

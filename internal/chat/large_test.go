@@ -1,0 +1,238 @@
+package chat_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/parley-llm/parley/internal/chat"
+	"github.com/parley-llm/parley/internal/llm"
+)
+
+// largely writes output of every kind, each of it large, so that the texts are let go of while they come.
+func largely(_ context.Context, yield func(llm.Event, error) bool) {
+	n := 0
+	piece := func() string {
+		n++
+		return strings.Repeat(fmt.Sprintf("piece %d, \"é\", of jane.doe@example.com; ", n), 25)
+	}
+	send := func(events ...llm.Event) bool {
+		for _, ev := range events {
+			if !yield(ev, nil) {
+				return false
+			}
+		}
+		return true
+	}
+	if !send(llm.Started{HTTPStatus: 200}) {
+		return
+	}
+	for range 60 {
+		if !send(llm.ReasoningDelta{Text: piece()}) {
+			return
+		}
+	}
+	if !send(llm.ReasoningEncrypted{Content: "EqQB/+=="}, llm.ReasoningEncrypted{Content: "hidden"}) {
+		return
+	}
+	for range 90 {
+		if !send(llm.TextDelta{Text: piece()}) {
+			return
+		}
+	}
+	for range 80 {
+		if !send(llm.RefusalDelta{Text: piece()}) {
+			return
+		}
+	}
+	if !send(llm.ToolCallStarted{Index: 0, CallID: "call_1", Name: "write"}, llm.ToolCallDelta{Index: 0, Arguments: `{"text":"`}) {
+		return
+	}
+	for range 70 {
+		if !send(llm.ToolCallDelta{Index: 0, Arguments: strings.ReplaceAll(piece(), `"`, "'")}) {
+			return
+		}
+	}
+	send(llm.ToolCallDelta{Index: 0, Arguments: `"}`}, llm.TextDelta{Text: "Bye"}, llm.Finished{FinishReason: "stop"})
+}
+
+// What is told and stored of a large answer is what is told and stored of any other: its texts are only not held.
+func TestALargeAnswerIsToldAndStoredWhole(t *testing.T) {
+	w := newWorld(t, largely)
+	run := w.stream(w.conversation(chat.Conversation{}), user("hi"))
+	all := collect(t, run.Reader())
+	ctx, read := context.WithCancel(t.Context())
+	r, err := run.Wait(ctx)
+	if read(); err != nil {
+		t.Fatal(err)
+	}
+	var told, closed, items strings.Builder
+	for i, ev := range all {
+		if ev.number != i {
+			t.Fatalf("event %d has the number %d", i, ev.number)
+		}
+		switch ev := ev.Event.(type) {
+		case *chat.TextEvent:
+			if ev.Done {
+				closed.WriteString(ev.Text)
+			} else {
+				told.WriteString(ev.Text)
+			}
+		case *chat.ReasoningEvent:
+			if ev.Done {
+				closed.WriteString(ev.Text)
+			} else {
+				told.WriteString(ev.Text)
+			}
+		case *chat.ItemEvent:
+			if ev.Done {
+				items.WriteString(string(ev.Item.Content) + string(ev.Item.Data))
+			}
+		case *chat.ResponseEvent:
+			if ev.Response.Status.Terminal() != (i == len(all)-1) {
+				t.Errorf("event %d is %s", i, ev.Name)
+			}
+		}
+	}
+	if told.String() != closed.String() || told.Len() < 200<<10 {
+		t.Errorf("told are %d bytes, and at its end %d", told.Len(), closed.Len())
+	}
+	last := all[len(all)-1].Event.(*chat.ResponseEvent).Response
+	stored, err := w.Response(t.Context(), caller.Owner, r.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, output := range map[string][]chat.Item{"the last event": last.Output, "what is waited for": r.Output, "what is stored": stored.Output} {
+		var texts strings.Builder
+		for _, it := range output {
+			texts.WriteString(string(it.Content) + string(it.Data))
+		}
+		if len(output) != 5 || texts.String() != items.String() {
+			t.Errorf("%s has %d items of %d bytes; told were %d", name, len(output), texts.Len(), items.Len())
+		}
+	}
+	for from := 0; from < len(all); from += 37 {
+		sameFrom(t, "after the end", collect(t, w.events(r.ID, from)), all, from)
+	}
+}
+
+// begunLargely has a large answer wait ahead of its end, and returns when all that comes ahead of that was told.
+func begunLargely(t *testing.T) (w *world, run *chat.Run, end func()) {
+	t.Helper()
+	told, release := make(chan struct{}), make(chan struct{})
+	w = newWorld(t, func(ctx context.Context, yield func(llm.Event, error) bool) {
+		largely(ctx, func(ev llm.Event, err error) bool {
+			if _, ends := ev.(llm.Finished); ends {
+				close(told)
+				<-release
+			}
+			return yield(ev, err)
+		})
+	})
+	run = w.stream(w.conversation(chat.Conversation{}), user("hi"))
+	<-told
+	return w, run, sync.OnceFunc(func() { close(release) })
+}
+
+func TestALargeAnswerIsReadOnWhileItComes(t *testing.T) {
+	w, run, end := begunLargely(t)
+	defer end()
+	var got []chan []numbered
+	froms := []int{0, 1, 50, 66, 67, 68, 160, 161, 250, 330, 10000}
+	for _, from := range froms {
+		for _, s := range []*chat.Service{w.Service, w.beside()} {
+			sub, err := s.Events(t.Context(), caller.Owner, run.Response().ID, from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer sub.Close()
+			c := make(chan []numbered, 1)
+			got = append(got, c)
+			go func() { c <- collect(t, sub) }()
+		}
+	}
+	end()
+	all := collect(t, run.Reader())
+	for i, c := range got {
+		sameFrom(t, "while it comes", <-c, all, froms[i/2])
+	}
+}
+
+// A reader that falls behind is not cut off while it reads: it goes on in the event log.
+func TestAReaderThatFallsBehindReadsOnInTheLog(t *testing.T) {
+	w, run, end := begunLargely(t)
+	defer end()
+	reader := run.Reader()
+	first, err := reader.Take(t.Context())
+	if err != nil || first.Cut || first.First != 0 {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	end()
+	rest := collect(t, reader)
+	all := collect(t, w.events(run.Response().ID, 0))
+	if len(first.Events)+len(rest) != len(all) {
+		t.Fatalf("%d events, and %d, of %d", len(first.Events), len(rest), len(all))
+	}
+	sameFrom(t, "behind", rest, all, len(first.Events))
+}
+
+func TestALargeAnswerWhoseEndFailsIsEndedAgain(t *testing.T) {
+	w, run, end := begunLargely(t)
+	w.store.inject(true, "End", errDisk, errDisk)
+	w.store.inject(false, "End", errDisk)
+	end()
+	all := collect(t, run.Reader())
+	if last, ok := all[len(all)-1].Event.(*chat.ResponseEvent); !ok || last.Response.Status != chat.Completed || len(last.Response.Output) != 5 {
+		t.Errorf("the last event is %+v", all[len(all)-1])
+	}
+	sameFrom(t, "after the end", collect(t, w.events(run.Response().ID, 0)), all, 0)
+}
+
+// Also where it is large, of an answer that cannot be stored nothing is told at its end, and a cancelled one is kept.
+func TestALargeAnswerThatCannotBeStoredIsInterrupted(t *testing.T) {
+	w, run, end := begunLargely(t)
+	stop := make(chan struct{})
+	w.store.hookNext("End", func() { close(stop) })
+	errs := make([]error, 1000)
+	for i := range errs {
+		errs[i] = errDisk
+	}
+	w.store.inject(true, "End", errs...)
+	end()
+	<-stop
+	drained, cancel := context.WithCancel(t.Context())
+	cancel()
+	go w.Drain(drained)
+	all := collect(t, run.Reader())
+	last, ok := all[len(all)-1].Event.(*chat.ResponseEvent)
+	if !ok || last.Response.Status != chat.Interrupted || len(last.Response.Output) != 0 || last.Response.Error.Code != chat.CodeStoreUnavailable {
+		t.Fatalf("the last event is %+v", all[len(all)-1])
+	}
+	for i, ev := range all[:len(all)-1] {
+		if ev.number != i {
+			t.Errorf("event %d has the number %d", i, ev.number)
+		}
+	}
+}
+
+func TestALargeWholeAnswerIsReadInItsTurn(t *testing.T) {
+	text := strings.Repeat("of jane.doe@example.com; ", 10<<10)
+	w := newWorld(t, says(text))
+	run, err := w.respond(w.conversation(chat.Conversation{}), user("hi"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		ctx, read := context.WithCancel(t.Context())
+		r, err := run.Wait(ctx)
+		if read(); err != nil || len(r.Output) != 1 || len(r.Output[0].Content) != len(text)+2 {
+			t.Fatalf("%d items, %v", len(r.Output), err)
+		}
+	}
+	events := collect(t, w.events(run.Response().ID, 0))
+	if done, ok := events[len(events)-1].Event.(*chat.ResponseEvent); !ok || len(done.Response.Output) != 1 || len(done.Response.Output[0].Content) != len(text)+2 {
+		t.Errorf("the last event is %+v", events[len(events)-1].Event)
+	}
+}
