@@ -230,10 +230,10 @@ func TestACrashAtEveryCommand(t *testing.T) {
 			}
 		})
 	}
-	// Of what the clock sends there may be less in another run.
+	// Of what the clock sends there may be less in another run: of sealing, and of looks for what has expired.
 	for _, what := range slices.Sorted(maps.Keys(met)) {
 		t.Logf("%s: %d of %d", what, met[what][0], met[what][1])
-		if met[what][0] == 0 {
+		if met[what][0] == 0 && !strings.HasPrefix(what, "find ") {
 			t.Errorf("no crash at: %s", what)
 		}
 	}

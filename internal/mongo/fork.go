@@ -48,6 +48,9 @@ func (s *Store) ForkConversation(ctx context.Context, owner string, claim *chat.
 	defer session.EndSession(ctx)
 	f := &fork{store: s, owner: owner, claim: claim, c: c, reading: driver.NewSessionContext(limited, session), recs: recs}
 	err = f.run(limited, sourceID, after)
+	if f.begun {
+		s.copying.drop(f.doc.K)
+	}
 	if err != nil && f.begun {
 		f.abandon(context.WithoutCancel(ctx))
 	}
@@ -159,6 +162,7 @@ func (f *fork) write(ctx context.Context) error {
 	if !f.begun {
 		// Also where this fails as far as one can see: it may have taken effect.
 		f.begun = true
+		s.copying.put(f.doc.K)
 		if _, err := s.purges().InsertOne(ctx, purgeDoc{K: f.doc.K, Conversation: f.c.ID, Fork: true, Holder: s.holder}); err != nil {
 			return err
 		}
@@ -196,12 +200,12 @@ func (f *fork) publish(ctx context.Context) error {
 	return err
 }
 
-// abandon leaves what was copied to the purger. If it cannot, that finds it once this process is gone.
+// abandon leaves what was copied to the purger. If it cannot, that finds it later.
 func (f *fork) abandon(ctx context.Context) {
 	s := f.store
 	_, err := s.purges().UpdateOne(ctx, append(byID(f.doc.K), elem("fork", true)), bson.D{elem("$unset", bson.D{elem("fork", 1), elem("holder", 1)})})
 	if err != nil {
-		s.options.Log.Warn("what a failed fork has copied is left to the next process", slog.String("conversation_id", f.c.ID), slog.Any("error", err))
+		s.options.Log.Warn("what a failed fork has copied is removed later", slog.String("conversation_id", f.c.ID), slog.Any("error", err))
 		return
 	}
 	s.purger.poke()

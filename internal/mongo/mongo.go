@@ -87,6 +87,7 @@ type Store struct {
 	watched watch
 	sealer  *sealer
 	purger  *purger
+	copying copies
 	expiry  *expiry
 	// forks has room for those that may run at a time, searches likewise.
 	forks, searches chan struct{}
@@ -113,7 +114,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{
 		options: o, client: client, db: db, holder: newKey(),
-		held: held{runs: map[string]*run{}}, watched: newWatch(o.Elapsed),
+		held: held{runs: map[string]*run{}}, copying: copies{keys: map[string]bool{}}, watched: newWatch(o.Elapsed),
 		forks: make(chan struct{}, maxForks), searches: make(chan struct{}, maxSearches),
 	}
 	if err := s.open(ctx); err != nil {

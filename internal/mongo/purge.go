@@ -3,6 +3,7 @@ package mongo
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -69,16 +70,12 @@ func (p *purger) all(ctx context.Context) error {
 	}
 	for i := range pending {
 		if pending[i].Fork {
-			copying, err := s.lives(ctx, pending[i].Holder)
+			taken, err := s.takeFork(ctx, &pending[i])
 			if err != nil {
 				return err
 			}
-			if copying {
+			if !taken {
 				continue
-			}
-			// Taken from whoever copies first, so that it cannot publish what is being removed.
-			if _, err := s.purges().UpdateOne(ctx, byID(pending[i].K), bson.D{elem("$unset", bson.D{elem("fork", 1), elem("holder", 1)})}); err != nil {
-				return err
 			}
 		}
 		if err := s.purge(ctx, pending[i].K); err != nil {
@@ -86,6 +83,47 @@ func (p *purger) all(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// takeFork takes what was copied from whoever copies it, unless that is still done, so that it cannot be published while it is removed. It reports
+// whether it could: what was published since it was looked at is a conversation's.
+func (s *Store) takeFork(ctx context.Context, d *purgeDoc) (bool, error) {
+	copying := s.copying.has(d.K)
+	if d.Holder != s.holder {
+		var err error
+		if copying, err = s.lives(ctx, d.Holder); err != nil {
+			return false, err
+		}
+	}
+	if copying {
+		return false, nil
+	}
+	res, err := s.purges().UpdateOne(ctx, append(byID(d.K), elem("fork", true)), bson.D{elem("$unset", bson.D{elem("fork", 1), elem("holder", 1)})})
+	return err == nil && res.MatchedCount > 0, err
+}
+
+// copies are the keys of the forks that this process copies.
+type copies struct {
+	mu   sync.Mutex
+	keys map[string]bool
+}
+
+func (c *copies) put(k string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.keys[k] = true
+}
+
+func (c *copies) drop(k string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.keys, k)
+}
+
+func (c *copies) has(k string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.keys[k]
 }
 
 // purge removes all that hangs on a key but responses that run.
