@@ -6,7 +6,6 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/fault"
@@ -188,18 +187,23 @@ func TestNoMoreCallsRunAtOnceThanThereArePlacesAndNoPlaceIsLost(t *testing.T) {
 			most = max(most, running)
 		}
 		ends := []script{says("ok"), fails(upstreamError(false)), fails(outage(), "Hel"), func(context.Context, func(llm.Event, error) bool) { panic("a provider's fault") }}
+		// The calls of a round end when all its prompts have come, however long the store takes for those.
+		gates := make([]chan struct{}, rounds)
+		for i := range gates {
+			gates[i] = make(chan struct{})
+		}
 		var scripts []script
 		for n := range rounds * places {
 			scripts = append(scripts, func(ctx context.Context, yield func(llm.Event, error) bool) {
 				count(1)
 				defer count(-1)
-				time.Sleep(time.Second)
+				<-gates[n/places]
 				ends[n%len(ends)](ctx, yield)
 			})
 		}
 		w := newWorld(t, scripts...)
 		w.UpstreamConcurrency = places
-		for range rounds {
+		for _, gate := range gates {
 			var runs []*chat.Run
 			for range prompts {
 				conv := w.conversation(chat.Conversation{})
@@ -214,6 +218,7 @@ func TestNoMoreCallsRunAtOnceThanThereArePlacesAndNoPlaceIsLost(t *testing.T) {
 			if len(runs) != places {
 				t.Errorf("%d prompts found a place, want %d", len(runs), places)
 			}
+			close(gate)
 			for _, run := range runs {
 				_, _ = run.Wait(t.Context())
 			}
