@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -17,6 +18,8 @@ const (
 	endPause    = 100 * time.Millisecond
 	endMaxPause = 2 * time.Second
 )
+
+var errShortLog = errors.New("an event log has fewer batches than were written")
 
 // finale is the end of a response on its way into the store, from where its readers are told of it.
 type finale struct {
@@ -58,24 +61,32 @@ func (s *Service) end(ctx context.Context, run *Run, t *turn, r *reply, res *res
 	}
 }
 
-// complete stores an end with all that belongs to it. A large answer has its turn for that, and is given up when it is over.
+// complete stores an end with all that belongs to it, again and again as persist does. A large answer has its turn for each try, and is given up
+// when that is over: while the store is unavailable none keeps the others from theirs.
 func (s *Service) complete(ctx context.Context, e *finale, patience time.Duration) (refused bool, err error) {
-	if e.reply.shed {
-		seat := s.rooms().ending.ask(e.reply.written, nil)
-		defer seat.leave()
-		<-seat.granted
-	}
-	err = s.persist(patience, func() error { return s.gather(ctx, e) })
-	if err != nil {
-		return false, err
-	}
-	refused, err = s.store(ctx, &e.Ending, patience)
-	if e.turn.question != "" && e.reply.written > largeAnswer {
-		e.turn.answer = beginningOf(contentOf(e.Response.Output))
-	}
-	if e.reply.shed {
-		e.Response.Output, e.result.output = nil, nil
-	}
+	shed := e.reply.shed
+	gathered, first := false, true
+	err = s.persist(patience, func() error {
+		if shed {
+			seat := s.rooms().ending.ask(e.reply.written, nil)
+			defer seat.leave()
+			<-seat.granted
+			defer func() { e.Response.Output, e.result.output, e.Outcome.Payloads = nil, nil, nil }()
+		}
+		if shed || !gathered {
+			if err := s.gather(ctx, e); err != nil {
+				return err
+			}
+			gathered = true
+		}
+		if e.turn.question != "" && e.reply.written > largeAnswer {
+			e.turn.answer = beginningOf(contentOf(e.Response.Output))
+		}
+		var err error
+		refused, err = s.storeOnce(ctx, &e.Ending, first)
+		first = false
+		return err
+	})
 	return refused, err
 }
 
@@ -117,8 +128,15 @@ func (s *Service) recall(ctx context.Context, e *finale) (*reply, error) {
 	if len(e.Log) > 0 {
 		batches = e.Log[0].Number
 	}
-	if err := s.playLog(ctx, p, e.Response.Owner, e.Response.ID, batches); err != nil {
+	played, err := s.playLog(ctx, p, e.Response.Owner, e.Response.ID, batches)
+	if err != nil {
 		return nil, err
+	}
+	if played < batches {
+		// Where the response is gone there is nothing more to be kept. Else a part of an answer is not to pass for all of it.
+		if _, err := s.Store.Response(ctx, e.Response.Owner, e.Response.ID); !fault.Is(err, CodeResponseNotFound) {
+			return nil, cmp.Or(err, errShortLog)
+		}
 	}
 	for _, b := range e.Log {
 		if err := p.play(b.Steps); err != nil {
@@ -236,23 +254,30 @@ func setUsage(output []Item, usage *llm.Usage) {
 	}
 }
 
-// store writes the end of a response. It reports whether the end was refused, because there is one already: this one, which had failed as far as
-// one could see and took effect all the same, or another process's.
+// store writes the end of a response, again and again as persist does. It reports what storeOnce does.
 func (s *Service) store(ctx context.Context, e *Ending, patience time.Duration) (refused bool, err error) {
 	first := true
 	err = s.persist(patience, func() error {
-		err := s.Store.End(ctx, e.Response.Owner, e)
-		switch {
-		case fault.Is(err, CodeResponseEnded):
-			refused, err = true, nil
-		case fault.Is(err, CodeResponseNotFound):
-			// Of what is not stored nothing is left once it has ended.
-			refused, err = first, nil
-		}
+		var err error
+		refused, err = s.storeOnce(ctx, e, first)
 		first = false
 		return err
 	})
 	return refused, err
+}
+
+// storeOnce tries to write the end of a response. It reports whether the end was refused, because there is one already: this one, which had failed as
+// far as one could see and took effect all the same, or another process's. first: it was not tried before.
+func (s *Service) storeOnce(ctx context.Context, e *Ending, first bool) (refused bool, err error) {
+	err = s.Store.End(ctx, e.Response.Owner, e)
+	switch {
+	case fault.Is(err, CodeResponseEnded):
+		return true, nil
+	case fault.Is(err, CodeResponseNotFound):
+		// Of what is not stored nothing is left once it has ended.
+		return first, nil
+	}
+	return false, err
 }
 
 // persist tries again and again, while the store is unavailable, patience lasts and the server does not stop: what is left then is settled at

@@ -97,12 +97,15 @@ func (s *Service) again(ctx context.Context, run *Run, t, next *turn, res *resul
 }
 
 func (s *Service) newReply(run *Run, t *turn) *reply {
-	emit := run.publish
-	if !t.call.Stream {
+	r := &reply{newID: s.NewID, now: s.now, response: &t.response, seq: t.seq, sheds: t.call.Stream && run.log != nil}
+	if t.call.Stream {
+		r.publish = run.publish
+		r.emit = func(events ...Event) { r.step = append(r.step, events...) }
+	} else {
 		// Nobody reads a whole answer's events before its end.
-		emit = func(...Event) {}
+		r.emit = func(...Event) {}
 	}
-	return &reply{emit: emit, newID: s.NewID, now: s.now, response: &t.response, seq: t.seq, sheds: t.call.Stream && run.log != nil}
+	return r
 }
 
 // attempt calls the provider once and relays what it says.

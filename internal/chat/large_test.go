@@ -236,3 +236,114 @@ func TestALargeWholeAnswerIsReadInItsTurn(t *testing.T) {
 		t.Errorf("the last event is %+v", events[len(events)-1].Event)
 	}
 }
+
+// ailing is a store that does not do for one response what is asked of it. It is asked for that alone.
+type ailing struct {
+	chat.Store
+	end      func(id string) error
+	response func() error
+	eventLog func(batches [][]byte) [][]byte
+}
+
+func (a *ailing) End(ctx context.Context, owner string, e *chat.Ending) error {
+	if a.end != nil {
+		if err := a.end(e.Response.ID); err != nil {
+			return err
+		}
+	}
+	return a.Store.End(ctx, owner, e)
+}
+
+func (a *ailing) Response(ctx context.Context, owner, id string) (chat.Response, error) {
+	if a.response != nil {
+		if err := a.response(); err != nil {
+			return chat.Response{}, err
+		}
+	}
+	return a.Store.Response(ctx, owner, id)
+}
+
+func (a *ailing) EventLog(ctx context.Context, owner, id string, from int) ([][]byte, error) {
+	batches, err := a.Store.EventLog(ctx, owner, id, from)
+	if a.eventLog != nil {
+		batches = a.eventLog(batches)
+	}
+	return batches, err
+}
+
+// One whose end cannot be stored keeps no other from its own, however large it is.
+func TestALargeAnswerThatCannotBeStoredKeepsNoOtherWaiting(t *testing.T) {
+	tried := make(chan struct{})
+	w := newWorld(t, says(strings.Repeat("larger than the room", 300<<10)), says(strings.Repeat("a large one", 10<<10)))
+	var stuck string
+	first := sync.OnceFunc(func() { close(tried) })
+	w.Store = &ailing{Store: w.Store, end: func(id string) error {
+		if id != stuck {
+			return nil
+		}
+		first()
+		return errDisk
+	}}
+	held := make(chan struct{})
+	w.store.hookNext("AppendEvents", func() { <-held })
+	one := w.stream(w.conversation(chat.Conversation{}), user("hi"))
+	stuck = one.Response().ID
+	close(held)
+	<-tried
+	other := w.stream(w.conversation(chat.Conversation{}), user("hi"))
+	all := collect(t, other.Reader())
+	if last, ok := all[len(all)-1].Event.(*chat.ResponseEvent); !ok || last.Response.Status != chat.Completed {
+		t.Errorf("the last event is %+v", all[len(all)-1].Event)
+	}
+	if r := one.Response(); r.Status != chat.InProgress {
+		t.Errorf("meanwhile the one that cannot be stored became %s", r.Status)
+	}
+	drained, cancel := context.WithCancel(t.Context())
+	cancel()
+	w.Drain(drained)
+}
+
+// A cancelled answer that has ended and cannot be read is shown without its output.
+func TestALargeAnswerThatIsCancelledAndCannotBeReadIsShownAsItStands(t *testing.T) {
+	told := make(chan struct{})
+	w := newWorld(t, func(ctx context.Context, yield func(llm.Event, error) bool) {
+		largely(ctx, func(ev llm.Event, err error) bool {
+			if _, ends := ev.(llm.Finished); ends {
+				close(told)
+				<-ctx.Done()
+				return yield(nil, upstreamError(false))
+			}
+			return yield(ev, err)
+		})
+	})
+	store := &ailing{Store: w.Store}
+	w.Store = store
+	run := w.stream(w.conversation(chat.Conversation{}), user("hi"))
+	<-told
+	store.response = func() error { return errDisk }
+	if r, err := w.Cancel(t.Context(), caller.Owner, run.Response().ID); err != nil || r.Status != chat.Cancelled || r.ID == "" || len(r.Output) != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// What is made of a log that cannot be read to its end is not the answer.
+func TestALargeAnswerIsNotMadeOfAPartOfItsLog(t *testing.T) {
+	w := newWorld(t, func(ctx context.Context, yield func(llm.Event, error) bool) {
+		largely(ctx, func(ev llm.Event, err error) bool { return yield(ev, err) })
+	})
+	short := 0
+	w.Store = &ailing{Store: w.Store, eventLog: func(batches [][]byte) [][]byte {
+		if short++; short < 3 {
+			return batches[:min(len(batches), 2-short)]
+		}
+		return batches
+	}}
+	run := w.stream(w.conversation(chat.Conversation{}), user("hi"))
+	r, err := run.Wait(t.Context())
+	if err != nil || len(r.Output) != 5 || r.Status != chat.Completed {
+		t.Errorf("%d items, %s, %v", len(r.Output), r.Status, err)
+	}
+	if short < 3 {
+		t.Errorf("the log was read %d times", short)
+	}
+}

@@ -52,7 +52,7 @@ func (s *Service) recover(ctx context.Context, r *Response) error {
 	if r.LastEvent != 0 {
 		p := newPlayer(r)
 		p.from = math.MaxInt
-		if err := s.playLog(ctx, p, r.Owner, r.ID, math.MaxInt); err != nil {
+		if _, err := s.playLog(ctx, p, r.Owner, r.ID, math.MaxInt); err != nil {
 			return err
 		}
 		if p.next == 0 {

@@ -156,7 +156,7 @@ func (p *past) take(ctx context.Context, s *Subscription) (Batch, error) {
 func (p *past) replay(ctx context.Context) error {
 	whole := newPlayer(&p.player.response)
 	whole.from = p.player.next
-	if err := p.service.playLog(ctx, whole, p.owner, p.id, p.batch-len(p.unplayed)); err != nil {
+	if _, err := p.service.playLog(ctx, whole, p.owner, p.id, p.batch-len(p.unplayed)); err != nil {
 		return err
 	}
 	if p.over {
@@ -170,21 +170,22 @@ func (p *past) replay(ctx context.Context) error {
 	return nil
 }
 
-// playLog plays so many batches of an event log, or as many as there are.
-func (s *Service) playLog(ctx context.Context, p *player, owner, id string, batches int) error {
-	for n := 0; n < batches; {
-		read, err := s.Store.EventLog(ctx, owner, id, n)
+// playLog plays so many batches of an event log, or as many as there are, and returns how many those were.
+func (s *Service) playLog(ctx context.Context, p *player, owner, id string, batches int) (played int, err error) {
+	for played < batches {
+		read, err := s.Store.EventLog(ctx, owner, id, played)
 		if err != nil || len(read) == 0 {
-			return err
+			return played, err
 		}
-		for _, b := range read[:min(len(read), batches-n)] {
+		read = read[:min(len(read), batches-played)]
+		for _, b := range read {
 			if err := p.play(b); err != nil {
-				return err
+				return played, err
 			}
 		}
-		n += len(read)
+		played += len(read)
 	}
-	return nil
+	return played, nil
 }
 
 // advance makes more events and has the reader come again, at once or after a while.

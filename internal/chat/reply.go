@@ -12,7 +12,11 @@ import (
 // Items come in the order in which they began. A message or a reasoning step closes when another item begins, a reasoning step
 // also with its encrypted content; tool calls stay open until the end, because some providers interleave their arguments.
 type reply struct {
-	emit     func(...Event)
+	emit func(...Event)
+	// publish, if set, tells in one piece what emit has put into step of one event of the provider: a batch of the event log that ended within
+	// would count events that its steps do not make.
+	publish  func(...Event)
+	step     []Event
 	newID    func(prefix string) string
 	now      func() time.Time
 	response *Response
@@ -65,6 +69,11 @@ func (r *reply) add(ev llm.Event) {
 		r.call(ev.Index, ev.CallID, ev.Name)
 	case llm.ToolCallDelta:
 		r.arguments(ev.Index, ev.Arguments)
+	}
+	if r.publish != nil && len(r.step) > 0 {
+		r.publish(r.step...)
+		clear(r.step)
+		r.step = r.step[:0]
 	}
 }
 

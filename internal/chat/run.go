@@ -59,7 +59,7 @@ func newRun(owner string, r Response, cancel context.CancelCauseFunc) *Run {
 
 // Wait returns the response in its terminal state. A failed or interrupted one comes with a *fault.Error
 // that carries its ResponseID. When ctx ends first, Wait returns its error and the run goes on. A large answer is read from the store, in
-// its turn, and counts as read until ctx ends.
+// its turn, and counts as read until ctx ends; where that fails, Wait returns the response without its output, and the error.
 func (r *Run) Wait(ctx context.Context) (Response, error) {
 	select {
 	case <-r.done:
@@ -72,7 +72,11 @@ func (r *Run) Wait(ctx context.Context) (Response, error) {
 	if err != nil || stored == nil {
 		return response, err
 	}
-	return stored(ctx)
+	whole, failed := stored(ctx)
+	if failed != nil {
+		return response, failed
+	}
+	return whole, nil
 }
 
 // holdsOutput reports whether Response shows all there is of the response, or will.
