@@ -216,9 +216,9 @@ func (s *Subscription) unfollow() {
 }
 
 // takeSeat reports whether the reader may take what is so large. If not, it is woken when it may.
-func (s *Subscription) takeSeat(in *room, bytes int) bool {
+func (s *Subscription) takeSeat(in *room, owner string, bytes int) bool {
 	if s.seat == nil {
-		s.seat = in.ask(bytes, s.notify)
+		s.seat = in.ask(owner, bytes, s.notify)
 	}
 	s.served = s.seat.has()
 	return s.served
