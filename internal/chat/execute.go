@@ -99,7 +99,7 @@ func (s *Service) again(ctx context.Context, run *Run, t, next *turn, res *resul
 func (s *Service) newReply(run *Run, t *turn) *reply {
 	r := &reply{newID: s.NewID, now: s.now, response: &t.response, seq: t.seq, sheds: t.call.Stream && run.log != nil}
 	if t.call.Stream {
-		r.publish = run.publish
+		r.publish, r.step = run.publish, make([]Event, 0, 4)
 		r.emit = func(events ...Event) { r.step = append(r.step, events...) }
 	} else {
 		// Nobody reads a whole answer's events before its end.
