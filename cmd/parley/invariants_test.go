@@ -13,10 +13,10 @@ import (
 	"github.com/parley-llm/parley/internal/crashtest"
 )
 
-// Places for violations: a message of no turn, and the conversation with most responses.
+// Places for violations: a message of no turn, and the conversation with most turns, of those that are not being deleted.
 const (
 	aMessage = `(SELECT i.pos FROM items i JOIN conversations c ON c.num = i.pos >> 24 WHERE i.response_id IS NULL AND c.forked_conversation IS NULL ORDER BY i.pos LIMIT 1)`
-	busiest  = `(SELECT conversation FROM responses GROUP BY conversation ORDER BY count(*) DESC, conversation LIMIT 1)`
+	busiest  = `(SELECT r.conversation FROM responses r JOIN conversations c ON c.num = r.conversation WHERE r.first_seq > 0 GROUP BY r.conversation ORDER BY count(*) DESC, r.conversation LIMIT 1)`
 	oneLess  = `UPDATE conversations SET message_count = message_count - 1 WHERE num = `
 )
 
