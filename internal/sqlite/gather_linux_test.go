@@ -121,3 +121,53 @@ func TestALargeTransactionIsWrittenWhole(t *testing.T) {
 	exec("COMMIT")
 	look(3)
 }
+
+// A commit that changes the length of the log makes the file system write that down as well.
+func TestTheLogGrowsInLargeSteps(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "parley.db")
+	s := openAt(t, path)
+	lengths := map[int64]bool{}
+	const commits = 200
+	for i := range commits {
+		if err := s.Append(t.Context(), record(i)); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		lengths[info.Size()] = true
+	}
+	var longest int64
+	for n := range lengths {
+		longest = max(longest, n)
+	}
+	if n := int64(len(lengths)); n > longest/growth+1 {
+		t.Errorf("%d commits gave the log %d lengths, up to %d", commits, n, longest)
+	}
+
+	// What a process that dies leaves behind ends in zeros.
+	left := filepath.Join(t.TempDir(), "parley.db")
+	for _, suffix := range []string{"", "-wal"} {
+		content, err := os.ReadFile(path + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(left+suffix, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := openConn(left, sqlite.OpenReadWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	q := c.prepare("SELECT count(*), (SELECT group_concat(integrity_check) FROM pragma_integrity_check) FROM audit WHERE kind <> 'server.started'")
+	if _, err := q.next(); err != nil {
+		t.Fatal(err)
+	}
+	if n, verdict := q.getInt(), q.getText(&arena{}); n < commits || verdict != "ok" {
+		t.Errorf("of %d commits %d are there; %s", commits, n, verdict)
+	}
+	q.reset()
+}
