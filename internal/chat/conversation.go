@@ -177,7 +177,13 @@ type Response struct {
 	StartedAt    time.Time // when the provider answered; zero if never
 	FirstTokenAt time.Time // zero if none came
 	CompletedAt  time.Time // when it ended, however; zero until then
+
+	// seat is that of a large answer which was read in its turn.
+	seat *seat
 }
+
+// Wanted is there where this is a large answer that was waited for, and is closed when other readers of such wait for their turn.
+func (r *Response) Wanted() <-chan struct{} { return r.seat.isWanted() }
 
 // begun is the response as it was when it began.
 func (r *Response) begun() Response {

@@ -68,7 +68,7 @@ func (s *Service) complete(ctx context.Context, e *finale, patience time.Duratio
 	gathered, first := false, true
 	err = s.persist(patience, func() error {
 		if shed {
-			seat := s.rooms().ending.ask("", e.reply.written, nil)
+			seat := s.rooms().ending.ask(e.reply.written, nil)
 			defer seat.leave()
 			<-seat.granted
 			defer func() { e.Response.Output, e.result.output, e.Outcome.Payloads = nil, nil, nil }()

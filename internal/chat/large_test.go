@@ -347,3 +347,81 @@ func TestALargeAnswerIsNotMadeOfAPartOfItsLog(t *testing.T) {
 		t.Errorf("the log was read %d times", short)
 	}
 }
+
+// returning takes events until their end as collect does, but gives what it has its turn for back, all of it and then from each event on.
+func returning(t *testing.T, sub *chat.Subscription) (all []numbered, returned int) {
+	t.Helper()
+	next, again := -1, false
+	for {
+		b, err := sub.Take(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(b.Events) > 0 && sub.Wanted() != nil && (b.First > next || again) {
+			from := b.First
+			if again {
+				from++
+				all = append(all, numbered{b.Events[0], b.First})
+			}
+			next, again = b.First, !again
+			returned++
+			sub.Return(from)
+		} else {
+			for i, ev := range b.Events {
+				all = append(all, numbered{ev, b.First + i})
+			}
+			if b.Ended {
+				return all, returned
+			}
+		}
+		select {
+		case <-sub.C:
+		case <-t.Context().Done():
+			t.Fatal("the run did not end")
+		}
+	}
+}
+
+func TestWhatIsReturnedComesAgain(t *testing.T) {
+	w, run, end := begunLargely(t)
+	defer end()
+	type outcome struct {
+		all      []numbered
+		returned int
+	}
+	live := make(chan outcome, 1)
+	go func() {
+		all, returned := returning(t, run.Reader())
+		live <- outcome{all, returned}
+	}()
+	end()
+	first := <-live
+	all := collect(t, w.events(run.Response().ID, 0))
+	for from := 0; from < len(all); from += 11 {
+		got, _ := returning(t, w.events(run.Response().ID, from))
+		sameFrom(t, "after the end", got, all, from)
+	}
+	_, returned := returning(t, w.events(run.Response().ID, 0))
+	if first.returned == 0 || returned < 10 {
+		t.Errorf("returned was %d times live, %d times after the end", first.returned, returned)
+	}
+	sameFrom(t, "live", first.all, all, 0)
+
+	whole := newWorld(t, says(strings.Repeat("of jane.doe@example.com; ", 10<<10)))
+	made, err := whole.respond(whole.conversation(chat.Conversation{}), user("hi"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := made.Response().ID
+	ctx, read := context.WithCancel(t.Context())
+	_, err = made.Wait(ctx)
+	if read(); err != nil {
+		t.Fatal(err)
+	}
+	all = collect(t, whole.events(id, 0))
+	got, returned := returning(t, whole.events(id, 0))
+	if returned == 0 {
+		t.Error("of an answer in one piece nothing was returned")
+	}
+	sameFrom(t, "in one piece", got, all, 0)
+}

@@ -136,7 +136,7 @@ func (p *past) take(ctx context.Context, s *Subscription) (Batch, error) {
 		p.player.skip(s.next)
 	}
 	if len(p.player.events) > 0 && isLogged(p.player.events[0]) {
-		if !s.takeSeat(p.service.rooms().reading, p.owner, p.player.reply.written) {
+		if !s.takeSeat(p.service.rooms().reading, p.player.reply.written) {
 			return Batch{First: s.next}, nil
 		}
 		if err := p.replay(ctx); err != nil {
@@ -249,7 +249,7 @@ func (p *past) await(ctx context.Context, s *Subscription) error {
 
 // stored makes the events of a response that has no log.
 func (p *past) stored(ctx context.Context, s *Subscription) error {
-	if p.size > largeAnswer && !s.takeSeat(p.service.rooms().reading, p.owner, p.size) {
+	if p.size > largeAnswer && !s.takeSeat(p.service.rooms().reading, p.size) {
 		return nil
 	}
 	r, err := p.service.Store.Response(ctx, p.owner, p.id)

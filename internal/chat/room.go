@@ -26,21 +26,20 @@ func (s *Service) rooms() *rooms {
 type room struct {
 	size int
 
-	mu   sync.Mutex
-	used int
-	// held is how much of that each owner has. The one who has most does not get what is spare, half as much again, of which spare is used: his
-	// clients may be slow, and are not to keep those of others waiting.
-	held    map[string]int
-	spare   int
+	mu      sync.Mutex
+	used    int
 	waiting []*seat
 	// over is the seat that has grown beyond what there was.
 	over *seat
 	// freed closes when a seat is left.
 	freed chan struct{}
+	// wanted is closed while somebody waits for a seat.
+	wanted  chan struct{}
+	crowded bool
 }
 
 func newRoom(size int) *room {
-	return &room{size: size, held: map[string]int{}, freed: make(chan struct{})}
+	return &room{size: size, freed: make(chan struct{}), wanted: make(chan struct{})}
 }
 
 // rooms are one for each purpose, so that none waits for another.
@@ -57,11 +56,8 @@ func newRooms(size int) rooms {
 
 // seat is some of a room, from when it is granted until leave. A nil seat is none, and left already.
 type seat struct {
-	room  *room
-	bytes int
-	// owner, which may be empty, is whose it is; spare: it is one of the spare ones.
-	owner   string
-	spare   bool
+	room    *room
+	bytes   int
 	granted chan struct{}
 	// ready, which may be nil, is called when it is granted, unless that is at once.
 	ready func()
@@ -70,12 +66,14 @@ type seat struct {
 
 // large reads a large answer from the store, in its turn. It counts as read until ctx ends.
 func (s *Service) large(ctx context.Context, owner, id string, size int) (Response, error) {
-	seat := s.rooms().reading.ask(owner, size, nil)
+	seat := s.rooms().reading.ask(size, nil)
 	if err := seat.wait(ctx); err != nil {
 		return Response{}, err
 	}
 	context.AfterFunc(ctx, seat.leave)
-	return s.Store.Response(ctx, owner, id)
+	r, err := s.Store.Response(ctx, owner, id)
+	r.seat = seat
+	return r, err
 }
 
 // hold has a run take its turn for an answer that comes in one piece and becomes so large.
@@ -83,7 +81,7 @@ func (s *Service) hold(ctx context.Context, run *Run, bytes int) error {
 	if run.seat != nil {
 		return run.seat.grow(ctx, bytes)
 	}
-	seat := s.rooms().arriving.ask("", bytes, nil)
+	seat := s.rooms().arriving.ask(bytes, nil)
 	if err := seat.wait(ctx); err != nil {
 		return err
 	}
@@ -105,57 +103,36 @@ func sizeOf(items []Item) (n int) {
 }
 
 // ask asks for a seat.
-func (r *room) ask(owner string, bytes int, ready func()) *seat {
+func (r *room) ask(bytes int, ready func()) *seat {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := &seat{room: r, owner: owner, bytes: bytes, granted: make(chan struct{})}
+	p := &seat{room: r, bytes: bytes, granted: make(chan struct{})}
 	r.waiting = append(r.waiting, p)
 	r.grant()
 	p.ready = ready
 	return p
 }
 
-// grant lets in who comes next, and those behind for whom there is something spare. The lock is held.
+// grant lets in who comes next, and tells those who are in whether somebody waits. The lock is held.
 func (r *room) grant() {
-	turn := true
-	for i := 0; i < len(r.waiting); {
-		p := r.waiting[i]
-		switch {
-		case turn && (r.used == 0 || r.used+p.bytes <= r.size):
-			r.take(p, p.bytes)
-		case r.spare+p.bytes <= r.size/2 && r.held[p.owner] < r.most():
-			p.spare = true
-			r.take(p, p.bytes)
-		default:
-			turn = false
-			i++
-			continue
-		}
-		r.waiting = slices.Delete(r.waiting, i, i+1)
+	for len(r.waiting) > 0 && (r.used == 0 || r.used+r.waiting[0].bytes <= r.size) {
+		p := r.waiting[0]
+		r.waiting = slices.Delete(r.waiting, 0, 1)
+		r.used += p.bytes
 		close(p.granted)
 		if p.ready != nil {
 			p.ready()
 		}
 	}
-}
-
-// take counts so many bytes more, or less, as the seat's. The lock is held.
-func (r *room) take(p *seat, more int) {
-	if p.spare {
-		r.spare += more
-		return
+	switch crowded := len(r.waiting) > 0; {
+	case crowded == r.crowded:
+	case crowded:
+		r.crowded = true
+		close(r.wanted)
+	default:
+		r.crowded = false
+		r.wanted = make(chan struct{})
 	}
-	r.used += more
-	if r.held[p.owner] += more; r.held[p.owner] == 0 {
-		delete(r.held, p.owner)
-	}
-}
-
-func (r *room) most() (most int) {
-	for _, n := range r.held {
-		most = max(most, n)
-	}
-	return most
 }
 
 // has reports whether the seat is granted.
@@ -166,6 +143,16 @@ func (p *seat) has() bool {
 	default:
 		return false
 	}
+}
+
+// isWanted is closed when others wait for theirs; it never is for a seat that is none.
+func (p *seat) isWanted() <-chan struct{} {
+	if p == nil {
+		return nil
+	}
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	return p.room.wanted
 }
 
 // wait returns when the seat is granted or ctx ends; then it is left.
@@ -191,8 +178,7 @@ func (p *seat) grow(ctx context.Context, bytes int) error {
 			if !fits {
 				r.over = p
 			}
-			p.bytes = bytes
-			r.take(p, more)
+			p.bytes, r.used = bytes, r.used+more
 			r.mu.Unlock()
 			return nil
 		}
@@ -221,7 +207,7 @@ func (p *seat) leave() {
 	if i := slices.Index(r.waiting, p); i >= 0 {
 		r.waiting = slices.Delete(r.waiting, i, i+1)
 	} else {
-		r.take(p, -p.bytes)
+		r.used -= p.bytes
 	}
 	if r.over == p {
 		r.over = nil

@@ -9,8 +9,8 @@ import (
 func TestALargeAnswerWaitsForItsTurn(t *testing.T) {
 	r, woken := newRoom(10), 0
 	ready := func() { woken++ }
-	first, second := r.ask("", 6, ready), r.ask("", 4, ready)
-	third, fourth := r.ask("", 5, ready), r.ask("", 1, ready)
+	first, second := r.ask(6, ready), r.ask(4, ready)
+	third, fourth := r.ask(5, ready), r.ask(1, ready)
 	if !first.has() || !second.has() || third.has() || fourth.has() || woken != 0 {
 		t.Fatal("others have a seat than those that came first")
 	}
@@ -25,13 +25,13 @@ func TestALargeAnswerWaitsForItsTurn(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if err := r.ask("", 9, nil).wait(ctx); !errors.Is(err, context.Canceled) {
+	if err := r.ask(9, nil).wait(ctx); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	third.leave()
 	fourth.leave()
-	larger := r.ask("", 20, nil)
-	if next := r.ask("", 1, nil); !larger.has() || next.has() {
+	larger := r.ask(20, nil)
+	if next := r.ask(1, nil); !larger.has() || next.has() {
 		t.Error("what is larger than the room does not have it for itself")
 	}
 	larger.leave()
@@ -43,7 +43,7 @@ func TestALargeAnswerWaitsForItsTurn(t *testing.T) {
 
 func TestSeatsThatGrowDoNotWaitForEachOtherForEver(t *testing.T) {
 	r := newRoom(10)
-	a, b, c := r.ask("", 4, nil), r.ask("", 4, nil), r.ask("", 2, nil)
+	a, b, c := r.ask(4, nil), r.ask(4, nil), r.ask(2, nil)
 	if err := a.grow(t.Context(), 8); err != nil {
 		t.Fatal(err)
 	}
@@ -68,33 +68,37 @@ func TestSeatsThatGrowDoNotWaitForEachOtherForEver(t *testing.T) {
 	}
 }
 
-// Clients of one owner that take their time do not keep those of another waiting.
-func TestOneOwnersLargeAnswersDoNotKeepOthersWaiting(t *testing.T) {
+func TestWhoHasASeatIsToldThatOthersWait(t *testing.T) {
 	r := newRoom(10)
-	first, second := r.ask("a", 6, nil), r.ask("a", 20, nil)
-	if other := r.ask("b", 5, nil); !first.has() || second.has() || !other.has() {
-		t.Error("another owner waits")
-	} else {
-		if third := r.ask("c", 1, nil); third.has() {
-			t.Error("there is more than the spare half")
-		} else {
-			third.leave()
+	wanted := func(p *seat) bool {
+		select {
+		case <-p.isWanted():
+			return true
+		default:
+			return false
 		}
-		other.leave()
 	}
-	if again := r.ask("b", 6, nil); again.has() {
-		t.Error("one came in ahead of its turn")
+	first := r.ask(6, nil)
+	asked := first.isWanted()
+	if wanted(first) || (*seat)(nil).isWanted() != nil {
+		t.Error("nobody waits")
+	}
+	second := r.ask(6, nil)
+	<-asked
+	if third := r.ask(1, nil); !wanted(first) {
+		t.Error("two wait")
 	} else {
-		again.leave()
+		third.leave()
 	}
-	first.leave()
-	if other := r.ask("b", 5, nil); !second.has() || !other.has() {
-		t.Error("one that has the room for itself keeps another owner waiting")
-	} else {
-		other.leave()
+	if second.leave(); wanted(first) {
+		t.Error("nobody waits any more")
 	}
-	second.leave()
-	if r.used != 0 || r.spare != 0 || len(r.held) != 0 {
-		t.Errorf("%d and %d are used in the end, by %v", r.used, r.spare, r.held)
+	third := r.ask(6, nil)
+	if !wanted(first) {
+		t.Error("another one waits")
 	}
+	if first.leave(); !third.has() || wanted(third) {
+		t.Error("nobody waits for the seat of the last one")
+	}
+	third.leave()
 }

@@ -56,8 +56,7 @@ type Service struct {
 	// UpstreamConcurrency bounds the running responses.
 	UpstreamConcurrency int
 	// Room is how many bytes of large answers, those of more than 64 KiB, are in memory at a time for each of three purposes: while they arrive in
-	// one piece, while a stream of them ends, and while they are read, for which there is half as much again for others than the owner who reads
-	// most. It is at least 4 MiB, and each byte takes about ten of memory.
+	// one piece, while a stream of them ends, and while they are read. It is at least 4 MiB, and each byte takes about ten of memory.
 	Room int
 	// Breakers, if set, are asked before every attempt.
 	Breakers Breakers

@@ -84,6 +84,24 @@ func (s *Subscription) Take(ctx context.Context) (Batch, error) {
 	}
 }
 
+// Wanted is there where what was taken is of a large answer, and is closed when other readers of such wait for their turn. Who takes long
+// is then to Return what is left.
+func (s *Subscription) Wanted() <-chan struct{} {
+	if !s.served {
+		return nil
+	}
+	return s.seat.isWanted()
+}
+
+// Return gives what was taken last back, from the event numbered so on. It is there again when it is the reader's turn again.
+func (s *Subscription) Return(from int) {
+	s.giveSeatBack()
+	s.next = from
+	// As for a reader that comes anew.
+	s.past = &past{service: s.past.service, owner: s.past.owner, id: s.past.id, final: s.past.final, size: s.past.size}
+	s.notify()
+}
+
 func (s *Subscription) takeLogged(ctx context.Context) (Batch, error) {
 	b, err := s.past.take(ctx, s)
 	if b.Events = b.Events[min(max(s.next-b.First, 0), len(b.Events)):]; len(b.Events) > 0 {
@@ -216,9 +234,9 @@ func (s *Subscription) unfollow() {
 }
 
 // takeSeat reports whether the reader may take what is so large. If not, it is woken when it may.
-func (s *Subscription) takeSeat(in *room, owner string, bytes int) bool {
+func (s *Subscription) takeSeat(in *room, bytes int) bool {
 	if s.seat == nil {
-		s.seat = in.ask(owner, bytes, s.notify)
+		s.seat = in.ask(bytes, s.notify)
 	}
 	s.served = s.seat.has()
 	return s.served

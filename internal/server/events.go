@@ -34,10 +34,20 @@ func (s *server) stream(ctx context.Context, x *exchange, sub *chat.Subscription
 
 	alive := time.NewTicker(heartbeat)
 	defer alive.Stop()
-	beat := false
+	beat, sent := false, 0
 	for {
 		batch, err := sub.Take(ctx)
-		if failed := s.send(ctx, x, &batch, err, beat); failed != nil || err != nil || batch.Ended || batch.Cut {
+		var failed error
+		switch {
+		case err == nil && !batch.Cut && (sent > 0 || sub.Wanted() != nil):
+			failed = s.sendInTurn(x, sub, &batch, &sent)
+		case sent > 0:
+			// Within an event nothing else can be said.
+			return false
+		default:
+			failed = s.send(ctx, x, &batch, err, beat)
+		}
+		if failed != nil || err != nil || batch.Ended || batch.Cut {
 			return failed == nil && batch.Ended
 		}
 		select {
@@ -94,11 +104,16 @@ func (w *eventWriter) giveBack(to *sync.Pool) {
 }
 
 func (w *eventWriter) add(number int, ev chat.Event) {
-	w.data = appendEvent(w.data[:0], number, ev)
-	w.batch = sse.AppendEvent(w.batch, int64(number), ev.Type(), w.data)
+	w.frame(number, ev)
 	if len(w.batch) >= batchLimit {
 		w.write()
 	}
+}
+
+// frame gathers an event as it goes on the wire.
+func (w *eventWriter) frame(number int, ev chat.Event) {
+	w.data = appendEvent(w.data[:0], number, ev)
+	w.batch = sse.AppendEvent(w.batch, int64(number), ev.Type(), w.data)
 }
 
 // fail writes why the stream goes no further. It has the number of the last event that was delivered: the response itself

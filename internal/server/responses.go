@@ -205,7 +205,11 @@ func (s *server) whole(ctx context.Context, x *exchange, run *chat.Run) bool {
 		s.fail(ctx, x, err)
 		return true
 	}
-	return x.json(http.StatusOK, appendResponse(make([]byte, 0, 2048), &response))
+	body := appendResponse(make([]byte, 0, 2048), &response)
+	if wanted := response.Wanted(); wanted != nil {
+		return x.jsonInTurn(body, wanted)
+	}
+	return x.json(http.StatusOK, body)
 }
 
 type listResponsesInput struct {
