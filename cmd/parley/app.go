@@ -54,6 +54,7 @@ func open(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *app, er
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	metrics := server.NewMetrics()
+	room := roomOf(memoryOf())
 	a.service = &chat.Service{
 		Store:               a.store,
 		Audit:               a.store,
@@ -71,7 +72,8 @@ func open(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *app, er
 		AuditMaxChars:       cfg.AuditMaxChars,
 		UpstreamTimeout:     cfg.UpstreamTimeout,
 		UpstreamConcurrency: cfg.UpstreamConcurrency,
-		Room:                roomOf(memoryOf()),
+		Room:                room,
+		ContextBytes:        min(room, mostContexts),
 		Breakers:            &breaker.Set{OnChange: metrics.Breaker},
 		Observer:            metrics,
 	}

@@ -75,5 +75,6 @@ func (s *Service) askElsewhere(ctx context.Context, owner, id string) (asked str
 func (s *Service) deleteConversation(ctx context.Context, caller Caller, id string, version int64, orphan string) error {
 	rec := s.record(audit.KindConversationDeleted, caller)
 	rec.ConversationID = id
+	defer s.contexts.drop(caller.Owner, id)
 	return s.Store.DeleteConversation(ctx, caller.Owner, id, version, orphan, rec)
 }

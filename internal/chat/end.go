@@ -149,6 +149,11 @@ func (s *Service) recall(ctx context.Context, e *finale) (*reply, error) {
 // tell tells the readers of an end that is stored.
 func (s *Service) tell(e *finale, f *fault.Error) {
 	run, final := e.run, e.Response
+	if !e.reply.shed {
+		s.contexts.ended(&final)
+	} else {
+		s.contexts.drop(final.Owner, final.ConversationID)
+	}
 	if e.reply.written > largeAnswer && !final.Unstored && !e.turn.aside {
 		// Whoever wants the answer reads it from the store, in his turn.
 		owner, id, size := final.Owner, final.ID, e.reply.written

@@ -312,7 +312,7 @@ func (w *world) open() {
 		Catalog:       w.catalog,
 		CountTokens:   func(text string, _ int64) int64 { return int64(len(strings.Fields(text))) },
 		Pseudonym:     func(user string) string { return "u_" + user[:1] },
-		AuditMaxChars: 2000, UpstreamTimeout: time.Minute, UpstreamConcurrency: 16,
+		AuditMaxChars: 2000, UpstreamTimeout: time.Minute, UpstreamConcurrency: 16, ContextBytes: 1 << 20,
 	}
 }
 

@@ -120,7 +120,7 @@ func (s *Service) begin(ctx context.Context, req *Request, stop context.CancelCa
 	}
 	var masked maskedText
 	for i := range maxStale {
-		c, history, err := s.read(ctx, req)
+		c, history, guessed, err := s.read(ctx, req, i == 0)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -133,13 +133,16 @@ func (s *Service) begin(ctx context.Context, req *Request, stop context.CancelCa
 			masked = s.maskInput(req)
 		}
 		t, err := s.prepare(ctx, req, &c, history, masked, now)
+		if err != nil && guessed {
+			continue
+		}
 		if err != nil {
 			return nil, nil, err
 		}
 		// Whoever sees the lock in the store finds the run here, so it enters before the lock is taken.
 		run := s.newTurnRun(ctx, t, req.Stream, stop)
 		s.enter(run)
-		if err = s.write(ctx, req, &c, t); err == nil {
+		if err = s.write(ctx, req, &c, history, t); err == nil {
 			run.begin(t.seq)
 			return t, run, nil
 		}
@@ -152,8 +155,8 @@ func (s *Service) begin(ctx context.Context, req *Request, stop context.CancelCa
 	return nil, nil, Locked()
 }
 
-// write writes the start of a turn.
-func (s *Service) write(ctx context.Context, req *Request, c *Conversation, t *turn) error {
+// write writes the start of a turn that goes with a history.
+func (s *Service) write(ctx context.Context, req *Request, c *Conversation, history []Item, t *turn) error {
 	claim := req.Caller.Idempotency.claim(t.response.ID, t.response.CreatedAt)
 	if req.Unstored {
 		return s.Store.BeginAside(ctx, req.Caller.Owner, claim, &t.response, t.intent)
@@ -161,6 +164,11 @@ func (s *Service) write(ctx context.Context, req *Request, c *Conversation, t *t
 	start := Turn{Conversation: *c, Title: titleOf(req.Input), Input: req.Input, Regenerate: req.Regenerate, Response: t.response, Intent: t.intent, Claim: claim}
 	err := s.Store.Begin(ctx, req.Caller.Owner, &start)
 	t.seq = start.OutputSeq
+	if err == nil && s.guesses(req) {
+		s.contexts.begun(&start, history, s.ContextMessages, s.ContextBytes)
+	} else {
+		s.contexts.drop(req.Caller.Owner, c.ID)
+	}
 	return err
 }
 
@@ -187,14 +195,25 @@ func committed(items []Item, active string) []Item {
 	return slices.DeleteFunc(items, func(it Item) bool { return it.ResponseID == active })
 }
 
-// read reads what a prompt goes with. For a turn that is run again it also sets the input.
-func (s *Service) read(ctx context.Context, req *Request) (Conversation, []Item, error) {
-	if !req.Regenerate {
-		return s.Store.Context(ctx, req.Caller.Owner, req.ConversationID, s.ContextMessages)
+// read reads what a prompt goes with, or may guess it. For a turn that is run again it also sets the input.
+func (s *Service) read(ctx context.Context, req *Request, guess bool) (c Conversation, history []Item, guessed bool, err error) {
+	if req.Regenerate {
+		c, history, req.Input, err = s.Store.LastTurn(ctx, req.Caller.Owner, req.ConversationID, s.ContextMessages)
+		return c, history, false, err
 	}
-	c, history, input, err := s.Store.LastTurn(ctx, req.Caller.Owner, req.ConversationID, s.ContextMessages)
-	req.Input = input
-	return c, history, err
+	if guess && s.guesses(req) {
+		if c, history, guessed = s.contexts.find(req.Caller.Owner, req.ConversationID, s.ContextMessages); guessed {
+			return c, history, true, nil
+		}
+	}
+	c, history, err = s.Store.Context(ctx, req.Caller.Owner, req.ConversationID, s.ContextMessages)
+	return c, history, false, err
+}
+
+// guesses reports whether what a prompt goes with may be guessed, and found out to be wrong when it begins.
+func (s *Service) guesses(req *Request) bool {
+	_, shared := s.Store.(Shared)
+	return s.ContextBytes > 0 && !shared && !req.Unstored && !req.Regenerate
 }
 
 func (s *Service) maskInput(req *Request) maskedText {

@@ -58,6 +58,8 @@ type Service struct {
 	// Room is how many bytes of large answers, those of more than 64 KiB, are in memory at a time for each of three purposes: while they arrive in
 	// one piece, while a stream of them ends, and while they are read. It is at least 4 MiB, and each byte takes about ten of memory.
 	Room int
+	// ContextBytes is about how much memory the contexts of conversations in use may take, so that a prompt need not read its own; with 0 none are kept.
+	ContextBytes int
 	// Breakers, if set, are asked before every attempt.
 	Breakers Breakers
 	// Observer, if set, is told of every attempt and every ended response, for metrics.
@@ -76,6 +78,7 @@ type Service struct {
 	logWriters  logWriters
 	opening     sync.Once
 	opened      rooms
+	contexts    contexts
 	counted     counts
 	flights     map[flight]chan struct{}
 	queues      map[queue][]*place
@@ -138,6 +141,7 @@ func (s *Service) Conversations(ctx context.Context, owner string, q Query) (Lis
 // UpdateConversation applies change to a conversation's settings; see Store.UpdateConversation for version and change.
 func (s *Service) UpdateConversation(ctx context.Context, caller Caller, id string, version int64, change func(*Conversation) error) (Conversation, error) {
 	now := s.now()
+	defer s.contexts.drop(caller.Owner, id)
 	return s.Store.UpdateConversation(ctx, caller.Owner, id, version, func(c *Conversation) error {
 		if err := change(c); err != nil {
 			return err
@@ -152,6 +156,7 @@ func (s *Service) AppendItems(ctx context.Context, caller Caller, conversationID
 	now := s.now()
 	s.fill(items, conversationID, now)
 	return once(ctx, s, caller, func() ([]Item, error) {
+		defer s.contexts.drop(caller.Owner, conversationID)
 		err := s.Store.AppendItems(ctx, caller.Owner, caller.Idempotency.claim(items[0].ID, now), conversationID, titleOf(items), items)
 		return items, err
 	}, func(first string) ([]Item, error) {
@@ -185,6 +190,7 @@ func (s *Service) UpdateItem(ctx context.Context, caller Caller, conversationID,
 	now := s.now()
 	rec := s.record(audit.KindMessageEdited, caller)
 	rec.ConversationID, rec.ItemID = conversationID, id
+	defer s.contexts.drop(caller.Owner, conversationID)
 	return s.Store.UpdateItem(ctx, caller.Owner, conversationID, id, version, func(i *Item) error {
 		if i.Type != llm.TypeMessage {
 			return fault.New(fault.Invalid, "not_editable", "A tool call, its output or a reasoning step cannot be edited.")
@@ -201,6 +207,7 @@ func (s *Service) UpdateItem(ctx context.Context, caller Caller, conversationID,
 func (s *Service) DeleteItem(ctx context.Context, caller Caller, conversationID, id string, version int64) error {
 	rec := s.record(audit.KindMessageDeleted, caller)
 	rec.ConversationID, rec.ItemID = conversationID, id
+	defer s.contexts.drop(caller.Owner, conversationID)
 	return s.Store.DeleteItem(ctx, caller.Owner, conversationID, id, version, rec)
 }
 

@@ -182,7 +182,8 @@ type Store interface {
 	// that name one response; where there is none, or its input is gone: Invalid, nothing_to_regenerate. Of a conversation on which a
 	// response runs only the conversation is returned.
 	LastTurn(ctx context.Context, owner, conversationID string, n int) (c Conversation, history, input []Item, err error)
-	// Begin starts a turn in one transaction: the conversation's lock, the input items, the response, the audit intent.
+	// Begin starts a turn in one transaction: the conversation's lock, the input items, the response, the audit intent. The conversation's
+	// ContextVersion rises by exactly one.
 	// A lock that is held: Conflict, conversation_locked. A conversation whose ContextVersion is another by now: ErrStale. Where the end might find
 	// no room any more: Unavailable, store_unavailable, wrapping ErrNoRoom; Ready then says so too.
 	Begin(ctx context.Context, owner string, t *Turn) error
@@ -200,7 +201,7 @@ type Store interface {
 	// none. The log of a response goes with the response, when one of its output's items is changed or deleted, and EventLogLife after its end.
 	EventLog(ctx context.Context, owner, id string, from int) ([][]byte, error)
 	// End ends a response in one transaction: output items, terminal status, usage, audit outcome, lock released. The
-	// conversation's Version rises by exactly one. If the
+	// conversation's Version rises by exactly one, and that of a turn's ContextVersion. If the
 	// conversation is gone, the outcome alone is written. A response that has ended already is a Conflict, response_ended,
 	// and nothing is written.
 	End(ctx context.Context, owner string, e *Ending) error

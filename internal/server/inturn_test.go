@@ -41,9 +41,9 @@ func mustJSON(v any) string {
 }
 
 // request sends a request on a connection of its own, with little room for what comes back, and reads the head of the answer.
-func (w *world) request(method, path, body string) (answer *http.Response, lines *bufio.Reader) {
+func (w *world) request(method, path, body string) *bufio.Reader {
 	w.t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+	conn, err := new(net.Dialer).DialContext(w.t.Context(), "tcp", strings.TrimPrefix(w.url, "http://"))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -54,14 +54,14 @@ func (w *world) request(method, path, body string) (answer *http.Response, lines
 	if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", method, path, len(body), body); err != nil {
 		w.t.Fatal(err)
 	}
-	answer, err = http.ReadResponse(bufio.NewReaderSize(conn, 16), nil)
+	answer, err := http.ReadResponse(bufio.NewReaderSize(conn, 16), nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	if answer.StatusCode != http.StatusOK {
 		w.t.Fatalf("%s", answer.Status)
 	}
-	return answer, bufio.NewReaderSize(answer.Body, 64<<10)
+	return bufio.NewReaderSize(answer.Body, 64<<10)
 }
 
 // readEvents reads a stream without its signs of life.
@@ -78,7 +78,7 @@ func TestReadersOfLargeAnswersWhoTakeNothingKeepNobodyWaiting(t *testing.T) {
 	var r api.Response
 	w.call("POST", conversation+"/responses", `{"prompt":"Hi","background":true}`, &r)
 	events := "/api/responses/" + r.ID + "/events"
-	_, all := w.request("GET", events, "")
+	all := w.request("GET", events, "")
 	want, err := readEvents(all)
 	told, closing, closes := bytes.Cut(want, []byte("event: response.output_text.done\n"))
 	if err != nil || !closes || !bytes.Contains(want, []byte("event: response.completed")) || len(closing) < 4*len(hugeText) {
@@ -94,11 +94,11 @@ func TestReadersOfLargeAnswersWhoTakeNothingKeepNobodyWaiting(t *testing.T) {
 	want = want[len(told)-len(id):]
 	var stalled []*bufio.Reader
 	for range 3 {
-		_, body := w.request("GET", events, "")
+		body := w.request("GET", events, "")
 		stalled = append(stalled, body)
 	}
 	for range 2 {
-		_, body := w.request("GET", events, "")
+		body := w.request("GET", events, "")
 		if got, err := readEvents(body); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("beside readers who take nothing one gets %d bytes of %d, %v", len(got), len(want), err)
 		}
@@ -116,7 +116,7 @@ func TestOneWhoTakesNothingOfALargeAnswerInOnePieceIsCutOffForOthers(t *testing.
 	text := hugeText + hugeText
 	w.upstream.Always("HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: auto\n\n" +
 		`{"choices":[{"index":0,"message":{"role":"assistant","content":` + mustJSON(text) + `},"finish_reason":"stop"}]}`)
-	_, nothing := w.request("POST", w.conversation()+"/responses", `{"prompt":"Hi"}`)
+	nothing := w.request("POST", w.conversation()+"/responses", `{"prompt":"Hi"}`)
 	var r api.Response
 	if resp := w.call("POST", w.conversation()+"/responses", `{"prompt":"Hi"}`, &r); resp.StatusCode != http.StatusOK || r.OutputText != text {
 		t.Errorf("%d with %d bytes", resp.StatusCode, len(r.OutputText))

@@ -138,7 +138,7 @@ func newWorld(t *testing.T, o settings) *world {
 		Pseudonym:    func(string) string { return "u_pseudonym" },
 		Breakers:     &breaker.Set{OnChange: w.metrics.Breaker},
 		Observer:     w.metrics, ContextMessages: o.contextMessages, AuditMaxChars: o.auditMaxChars,
-		UpstreamTimeout: o.upstreamTimeout, UpstreamConcurrency: 64,
+		UpstreamTimeout: o.upstreamTimeout, UpstreamConcurrency: 64, ContextBytes: 1 << 20,
 	}
 	w.handler = server.New(server.Config{
 		Service: w.service, Log: log, APIKey: o.apiKey, AllowedHosts: o.allowedHosts, Version: "test", Metrics: w.metrics,

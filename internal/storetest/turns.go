@@ -216,6 +216,16 @@ var turnCases = []testCase{
 			w.equal(w.read(owner, c.ID).Title, changed.Title)
 		}
 	}},
+	{"what a prompt is made from is another after each begin and each end, by one", func(w *world) {
+		for _, status := range []chat.Status{chat.Completed, chat.Incomplete, chat.Failed} {
+			c := w.conversation()
+			t := w.begin(c)
+			w.equal(w.read(owner, c.ID).ContextVersion, c.ContextVersion+1)
+			w.ok(w.AppendEvents(w.ctx, owner, t.Response.ID, chat.Batched{Steps: []byte("steps"), LastEvent: 2000}))
+			w.ok(w.End(w.ctx, owner, w.ending(t, status, w.message(llm.Assistant, "an answer"), w.message(llm.Assistant, "more"))))
+			w.equal(w.read(owner, c.ID).ContextVersion, c.ContextVersion+2)
+		}
+	}},
 	{"of turns begun at one time exactly one begins", func(w *world) {
 		c := w.conversation()
 		const contenders = 32
