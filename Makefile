@@ -128,6 +128,10 @@ ANSWERS ?= 200
 memory: build ## have ANSWERS answers of a mebibyte at a time in 256 MiB, streamed, whole, and to readers that stall; needs a control group of its own
 	PARLEY_BIG_ANSWERS=$(ANSWERS) PARLEY_TEST_BINARY=$(CURDIR)/bin/parley $(GO) test ./cmd/parley -run TestBigAnswers -count=1 -v -timeout 1h
 
+.PHONY: soak
+soak: build ## have 300 streams at a time for SECONDS, by default two hours, and look whether memory or the log have grown
+	PARLEY_SOAK_SECONDS=$(or $(SECONDS),7200) PARLEY_TEST_BINARY=$(CURDIR)/bin/parley $(GO) test ./cmd/parley -run TestASoaked -count=1 -v -timeout 4h
+
 BACKUPS ?= 100
 
 .PHONY: backups

@@ -113,18 +113,24 @@ func (b bound) kills(t *testing.T) int {
 // peak is the most memory of its own that a process had, in MiB.
 func (p *process) peak(t *testing.T) int {
 	t.Helper()
+	return p.resident(t, "VmHWM:") >> 10
+}
+
+// resident is one of the figures of /proc/PID/status, in KiB.
+func (p *process) resident(t *testing.T, figure string) int {
+	t.Helper()
 	f, err := os.Open(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if kib, found := strings.CutPrefix(lines.Text(), "VmHWM:"); found {
+		if kib, found := strings.CutPrefix(lines.Text(), figure); found {
 			n, _ := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(kib), " kB"))
-			return n >> 10
+			return n
 		}
 	}
-	t.Fatal("the process has no peak")
+	t.Fatal("the process has no such figure")
 	return 0
 }
 
