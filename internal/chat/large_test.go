@@ -3,9 +3,12 @@ package chat_test
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"weak"
 
 	"github.com/parley-llm/parley/internal/chat"
 	"github.com/parley-llm/parley/internal/llm"
@@ -424,4 +427,83 @@ func TestWhatIsReturnedComesAgain(t *testing.T) {
 		t.Error("of an answer in one piece nothing was returned")
 	}
 	sameFrom(t, "in one piece", got, all, 0)
+}
+
+// hasSaidBye reports whether a batch has the last piece of text that largely writes.
+func hasSaidBye(b chat.Batch) bool {
+	return slices.ContainsFunc(b.Events, func(ev chat.Event) bool {
+		text, ok := ev.(*chat.TextEvent)
+		return ok && !text.Done && text.Text == "Bye"
+	})
+}
+
+// What a reader has had of a large answer is in memory no longer than its turn lasts, however long the reader goes on.
+func TestWhatWasTakenOfALargeAnswerIsLetGoOf(t *testing.T) {
+	w, run, end := begunLargely(t)
+	defer end()
+	sub := w.events(run.Response().ID, 0)
+	var taken []weak.Pointer[chat.TextEvent]
+	for {
+		b, err := sub.Take(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, ev := range b.Events {
+			if text, ok := ev.(*chat.TextEvent); ok && text.Done {
+				taken = append(taken, weak.Make(text))
+			}
+		}
+		if hasSaidBye(b) {
+			break
+		}
+		<-sub.C
+	}
+	if _, err := sub.Take(t.Context()); err != nil || sub.Wanted() != nil {
+		t.Fatalf("%v, or there is more to take", err)
+	}
+	runtime.GC()
+	for _, text := range taken {
+		if ev := text.Value(); ev != nil {
+			t.Errorf("%d bytes of text are held", len(ev.Text))
+		}
+	}
+	if len(taken) == 0 {
+		t.Error("nothing was taken")
+	}
+	runtime.KeepAlive(sub)
+}
+
+// What is returned is made again of the log, which is not read a second time to find out where to go on.
+func TestWhatIsReturnedIsMadeAgainByOneReadOfTheLog(t *testing.T) {
+	w, run, end := begunLargely(t)
+	end()
+	all := collect(t, run.Reader())
+	reads := 0
+	w.Store = &ailing{Store: w.Store, eventLog: func(batches [][]byte) [][]byte {
+		reads++
+		return batches
+	}}
+	sub := w.events(run.Response().ID, 0)
+	returned, made, again := false, 0, 0
+	for {
+		before := reads
+		b, err := sub.Take(t.Context())
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case returned:
+			again += reads - before
+		}
+		if b.Ended {
+			if returned {
+				break
+			}
+			returned, made = true, reads-before
+			sub.Return(b.First)
+		}
+		<-sub.C
+	}
+	if made < 3 || again > made {
+		t.Errorf("the last of %d events took %d reads to make, and %d to make again", len(all), made, again)
+	}
 }

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/parley-llm/parley/internal/fault"
@@ -150,6 +151,18 @@ func (p *past) take(ctx context.Context, s *Subscription) (Batch, error) {
 		s.notify()
 	}
 	return b, nil
+}
+
+// returned reads on with the events numbered so, up to the one numbered until, which were taken: they are to be replayed.
+func (p *past) returned(from, until int) *past {
+	if p.final != nil && p.final.LastEvent == 0 {
+		// There is no log to play; they are made of what is stored, as for a reader that comes anew.
+		return &past{service: p.service, owner: p.owner, id: p.id, final: p.final, size: p.size}
+	}
+	p.pause()
+	p.player.next = from
+	p.player.events = append(slices.Repeat([]Event{&logged{}}, until-from), p.player.events...)
+	return p
 }
 
 // replay makes the events that are to be taken with the texts that they repeat.

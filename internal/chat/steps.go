@@ -186,8 +186,15 @@ func (p *player) keep(events ...Event) {
 
 // skip lets go of the events ahead of the one of that number.
 func (p *player) skip(number int) {
-	n := min(max(number-p.next, 0), len(p.events))
-	p.events, p.next = p.events[n:], p.next+n
+	p.drop(min(max(number-p.next, 0), len(p.events)))
+}
+
+// drop lets go of n events, of which the last ones would otherwise lie in memory until there are others.
+func (p *player) drop(n int) {
+	p.next += n
+	if p.events = p.events[n:]; len(p.events) == 0 {
+		p.events = nil
+	}
 }
 
 // take returns the events that were made since the last call, up to one that has to be replayed, and the number of the first of them.
@@ -197,7 +204,7 @@ func (p *player) take() (events []Event, first int) {
 		n = len(p.events)
 	}
 	events, first = p.events[:n:n], p.next
-	p.events, p.next = p.events[n:], p.next+n
+	p.drop(n)
 	return events, first
 }
 

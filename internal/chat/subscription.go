@@ -96,9 +96,8 @@ func (s *Subscription) Wanted() <-chan struct{} {
 // Return gives what was taken last back, from the event numbered so on. It is there again when it is the reader's turn again.
 func (s *Subscription) Return(from int) {
 	s.giveSeatBack()
+	s.past = s.past.returned(from, s.next)
 	s.next = from
-	// As for a reader that comes anew.
-	s.past = &past{service: s.past.service, owner: s.past.owner, id: s.past.id, final: s.past.final, size: s.past.size}
 	s.notify()
 }
 

@@ -34,21 +34,27 @@ func (s *server) stream(ctx context.Context, x *exchange, sub *chat.Subscription
 
 	alive := time.NewTicker(heartbeat)
 	defer alive.Stop()
-	beat, sent := false, 0
+	beat, sent := false, half{}
+	defer func() {
+		if sent.bytes > 0 {
+			x.breakOff()
+		}
+	}()
 	for {
+		began := time.Now()
 		batch, err := sub.Take(ctx)
 		var failed error
 		switch {
-		case err == nil && !batch.Cut && (sent > 0 || sub.Wanted() != nil):
-			failed = s.sendInTurn(x, sub, &batch, &sent)
-		case sent > 0:
+		case err == nil && !batch.Cut && (sent.bytes > 0 || sub.Wanted() != nil):
+			failed = s.sendInTurn(x, sub, &batch, &sent, time.Since(began))
+		case sent.bytes > 0:
 			// Within an event nothing else can be said.
 			return false
 		default:
 			failed = s.send(ctx, x, &batch, err, beat)
 		}
 		if failed != nil || err != nil || batch.Ended || batch.Cut {
-			return failed == nil && batch.Ended
+			return failed == nil && batch.Ended && sent.bytes == 0
 		}
 		select {
 		case <-sub.C:

@@ -130,6 +130,9 @@ func (x *exchange) setWriteDeadline(t time.Time) {
 	}
 }
 
+// breakOff has nothing more be written, not even the end of the answer: a client is not to take what it has for all of it.
+func (x *exchange) breakOff() { x.setWriteDeadline(time.Now()) }
+
 func (x *exchange) setReadDeadline(t time.Time) {
 	if w, ok := x.ResponseWriter.(interface{ SetReadDeadline(t time.Time) error }); ok {
 		_ = w.SetReadDeadline(t)

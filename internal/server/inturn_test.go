@@ -9,9 +9,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/parley-llm/parley/api"
 )
@@ -123,5 +125,108 @@ func TestOneWhoTakesNothingOfALargeAnswerInOnePieceIsCutOffForOthers(t *testing.
 	}
 	if got, err := io.ReadAll(nothing); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
+// inOnePiece has the model answer with a text in one piece, and returns the path of the conversation and the response.
+func (w *world) inOnePiece(text string) (conversation string, r api.Response) {
+	w.t.Helper()
+	w.upstream.Always("HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: auto\n\n" +
+		`{"choices":[{"index":0,"message":{"role":"assistant","content":` + mustJSON(text) + `},"finish_reason":"stop"}]}`)
+	conversation = w.conversation()
+	if resp := w.call("POST", conversation+"/responses", `{"prompt":"Hi"}`, &r); resp.StatusCode != http.StatusOK {
+		w.t.Fatal(resp.Status)
+	}
+	return conversation, r
+}
+
+// An event is made again of what is stored by then. Where that has changed it breaks off, and nobody takes it for a whole one.
+func TestAnEventThatCannotBeMadeAgainBreaksOff(t *testing.T) {
+	text := hugeText
+	edit := func(content string) func(w *world, conversation string, r *api.Response) {
+		return func(w *world, conversation string, r *api.Response) {
+			w.t.Helper()
+			if resp := w.call("PATCH", conversation+"/messages/"+r.Output[0].ID, `{"content":`+mustJSON(content)+`}`, nil); resp.StatusCode != http.StatusOK {
+				w.t.Error(resp.Status)
+			}
+		}
+	}
+	for name, change := range map[string]func(w *world, conversation string, r *api.Response){
+		"edited, shorter": edit("Short."),
+		"edited, as long": edit(strings.ToUpper(text)),
+		"deleted": func(w *world, conversation string, _ *api.Response) {
+			w.t.Helper()
+			if resp, _ := w.exchange("DELETE", conversation, ""); resp.StatusCode != http.StatusNoContent {
+				w.t.Error(resp.Status)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, settings{})
+			conversation, r := w.inOnePiece(text)
+			events := "/api/responses/" + r.ID + "/events"
+			slow := w.request("GET", events, "")
+			all := w.request("GET", events, "")
+			want, err := readEvents(all)
+			if err != nil || !bytes.Contains(want, []byte("event: response.completed")) {
+				t.Fatalf("%d bytes, %v", len(want), err)
+			}
+			change(w, conversation, &r)
+			got, err := readEvents(slow)
+			if !errors.Is(err, io.ErrUnexpectedEOF) || !bytes.HasPrefix(want, got) || len(got) < len(text)/100 {
+				t.Errorf("%d bytes of %d, %v", len(got), len(want), err)
+			}
+			if log := w.logs.String(); strings.Contains(log, "panicked") {
+				t.Errorf("%s", log)
+			}
+		})
+	}
+}
+
+// clogged is a client that takes what it is given, but from the end of an item on lets nobody know.
+type clogged struct {
+	*lockedRecorder
+	full, release chan struct{}
+}
+
+func (c *clogged) Flush() {
+	if strings.Contains(c.String(), "event: response.output_item.done\n") {
+		select {
+		case <-c.full:
+		default:
+			close(c.full)
+		}
+		<-c.release
+	}
+}
+
+// Also one who has all of the events of his turn and takes nothing of what lies on the way to him gives his turn up.
+func TestOneWhoseLastBytesAreOnTheWayKeepsNobodyWaiting(t *testing.T) {
+	w := newWorld(t, settings{})
+	w.upstream.Always(strings.Replace(strings.ReplaceAll(hugeStream(), `"delta":{"content"`, `"delta":{"reasoning_content"`),
+		`data: {"choices":[{"index":0,"delta":{},`, `data: {"choices":[{"index":0,"delta":{"content":"Bye"}}]}`+"\n\n"+`data: {"choices":[{"index":0,"delta":{},`, 1))
+	var r api.Response
+	w.call("POST", w.conversation()+"/responses", `{"prompt":"Hi","background":true}`, &r)
+	events := "/api/responses/" + r.ID + "/events"
+	want := w.body(events)
+	client := &clogged{&lockedRecorder{header: http.Header{}}, make(chan struct{}), make(chan struct{})}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.handler.ServeHTTP(client, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost"+events, nil))
+	}()
+	<-client.full
+	hurry := time.AfterFunc(20*time.Second, func() {
+		t.Error("one waits for one who takes nothing")
+		close(client.release)
+	})
+	got := w.body(events)
+	if hurry.Stop() {
+		close(client.release)
+	}
+	<-done
+	given, err := readEvents(strings.NewReader(client.String()))
+	if err != nil || !bytes.Equal(got, want) || !bytes.Equal(given, want) {
+		t.Errorf("%d bytes, and %d, of %d", len(got), len(given), len(want))
 	}
 }

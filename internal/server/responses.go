@@ -206,8 +206,8 @@ func (s *server) whole(ctx context.Context, x *exchange, run *chat.Run) bool {
 		return true
 	}
 	body := appendResponse(make([]byte, 0, 2048), &response)
-	if wanted := response.Wanted(); wanted != nil {
-		return x.jsonInTurn(body, wanted)
+	if response.Wanted() != nil {
+		return x.jsonInTurn(body, response.Wanted)
 	}
 	return x.json(http.StatusOK, body)
 }
