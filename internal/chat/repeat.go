@@ -164,7 +164,7 @@ func (s *Service) EventsAgain(ctx context.Context, caller Caller, run *Run) (*Su
 	return sub, nil
 }
 
-// WaitAgain is run.Wait for a caller whose request was sent before: with a key it waits no longer than half a minute, and then gets a
+// WaitAgain is run.Wait for a caller whose request was sent before: with a key it waits no longer than half a minute for the end, and then gets a
 // Conflict, idempotency_in_progress.
 func (i *Idempotency) WaitAgain(ctx context.Context, run *Run) (Response, error) {
 	if i.Key == "" {
@@ -172,10 +172,15 @@ func (i *Idempotency) WaitAgain(ctx context.Context, run *Run) (Response, error)
 	}
 	patience, stop := context.WithTimeout(ctx, replayPatience)
 	defer stop()
-	r, err := run.Wait(patience)
-	if err != nil && !r.Status.Terminal() && ctx.Err() == nil {
-		i.Replayed = false
-		return r, inProgress()
+	select {
+	case <-run.done:
+		// A large answer counts as read until the caller has written it.
+		return run.Wait(ctx)
+	case <-patience.Done():
 	}
-	return r, err
+	if ctx.Err() != nil {
+		return run.Response(), ctx.Err()
+	}
+	i.Replayed = false
+	return run.Response(), inProgress()
 }

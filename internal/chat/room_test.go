@@ -102,3 +102,21 @@ func TestWhoHasASeatIsToldThatOthersWait(t *testing.T) {
 	}
 	third.leave()
 }
+
+// Also for a request that was sent again a large answer counts as read for as long as the caller has it.
+func TestALargeAnswerThatIsAskedForAgainIsReadInItsTurn(t *testing.T) {
+	run := ended(Response{Status: Completed})
+	var turn context.Context
+	run.readStored(func(ctx context.Context) (Response, error) {
+		turn = ctx
+		return Response{}, nil
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	again := &Idempotency{Key: "again", Replayed: true}
+	if _, err := again.WaitAgain(ctx, run); err != nil || turn.Err() != nil {
+		t.Errorf("%v; the turn is over: %v", err, turn.Err())
+	}
+	if stop(); turn.Err() == nil {
+		t.Error("the turn lasts")
+	}
+}
