@@ -507,3 +507,41 @@ func TestWhatIsReturnedIsMadeAgainByOneReadOfTheLog(t *testing.T) {
 		t.Errorf("the last of %d events took %d reads to make, and %d to make again", len(all), made, again)
 	}
 }
+
+// Where the log goes away while it is read, because the response is deleted, what is left of the answer does not pass for all of it.
+func TestAnAnswerWhoseLogGoesAwayIsNotTakenForAWholeOne(t *testing.T) {
+	w, run, end := begunLargely(t)
+	end()
+	all := collect(t, run.Reader())
+	store, reads := w.Store, 0
+	for _, from := range []int{0, len(all) / 2, len(all) - 1} {
+		for kept := 1; kept < 20; kept++ {
+			reads = 0
+			w.Store = &ailing{Store: store, eventLog: func(batches [][]byte) [][]byte {
+				if reads++; reads > kept {
+					return nil
+				}
+				return batches
+			}}
+			sub := w.events(run.Response().ID, from)
+			for ended := false; !ended; {
+				b, err := sub.Take(t.Context())
+				if err != nil {
+					if code(err) != chat.CodeEventLogExpired {
+						t.Error(err)
+					}
+					break
+				}
+				if ended = b.Ended; ended {
+					last, ok := b.Events[len(b.Events)-1].(*chat.ResponseEvent)
+					if !ok || len(last.Response.Output) != 5 {
+						t.Errorf("from %d, after %d reads: the last event is %T", from, kept, b.Events[len(b.Events)-1])
+					}
+					break
+				}
+				<-sub.C
+			}
+			sub.Close()
+		}
+	}
+}

@@ -169,13 +169,15 @@ func (p *past) returned(from, until int) *past {
 func (p *past) replay(ctx context.Context) error {
 	whole := newPlayer(&p.player.response)
 	whole.from = p.player.next
-	if _, err := p.service.playLog(ctx, whole, p.owner, p.id, p.batch-len(p.unplayed)); err != nil {
+	batches := p.batch - len(p.unplayed)
+	played, err := p.service.playLog(ctx, whole, p.owner, p.id, batches)
+	if err != nil {
 		return err
 	}
 	if p.over {
 		whole.end(p.final)
 	}
-	if len(whole.events) != len(p.player.events) {
+	if played < batches || len(whole.events) != len(p.player.events) {
 		// Some of the log is not there any more.
 		return logExpired()
 	}
@@ -234,6 +236,9 @@ func (p *past) advance(ctx context.Context, s *Subscription) error {
 		s.awaitLog()
 		return nil
 	case p.final != nil:
+		if p.final.Status != Interrupted && !p.player.leadsTo(p.final) {
+			return logExpired()
+		}
 		p.player.end(p.final)
 		p.over = true
 		return nil

@@ -272,6 +272,18 @@ func (p *player) item(r *stepReader, kind byte) {
 	}
 }
 
+// leadsTo reports whether what was played is all that a response has told ahead of its end.
+func (p *player) leadsTo(r *Response) bool {
+	ending := reply{sheds: true, shed: true}
+	told := p.next + len(p.events)
+	ending.emit = func(events ...Event) { told += len(events) }
+	for _, d := range p.reply.drafts {
+		copied := *d
+		ending.close(&copied, r.Status.item())
+	}
+	return told == r.LastEvent
+}
+
 // end makes what a response that has ended tells of its end; what was made before is taken. The last event has the number that r
 // has for it. What ended by itself closed its items first; where that does not lead to that number, the server died, and the
 // last event stands alone.
