@@ -16,8 +16,9 @@ const (
 	turnShare = 4
 	// turnPiece is how much is written at a time meanwhile.
 	turnPiece = 32 << 10
-	// turnPace is how long a client may take for each further piece of what cannot be made again.
-	turnPace = time.Second
+	// turnPace is how long a client that others wait for may take nothing of what cannot be made again. The kernel lets a writer go on when a third of what
+	// it holds has been taken, which may be a mebibyte.
+	turnPace = 5 * time.Second
 )
 
 var errChanged = errors.New("an event is another one by now than the one whose beginning was sent")
@@ -140,8 +141,8 @@ func (s *server) giveEvents(t *turn, batch *chat.Batch, sent *half) (next int, o
 	return next, false, nil
 }
 
-// jsonInTurn answers with the JSON of a large answer. As it cannot be made again, which might be another by then, a client that takes too
-// little of it while others wait is cut off.
+// jsonInTurn answers with the JSON of a large answer. As it cannot be made again, which might be another by then, a client that takes nothing
+// of it for a while when others wait is cut off.
 func (x *exchange) jsonInTurn(body []byte, wanted func() <-chan struct{}) bool {
 	x.Header()["Content-Type"] = []string{jsonType}
 	x.WriteHeader(http.StatusOK)
