@@ -46,7 +46,7 @@ const (
 )
 
 // mostContexts is as much as the contexts of conversations in use may take; where there is little memory it is as much as the room for large answers.
-const mostContexts = 16 << 20
+const mostContexts = 8 << 20
 
 // roomOf is the room for large answers where there is so much memory for the process, or, where that is 0, for the whole machine; 0 is not known.
 func roomOf(group, machine int64) int {

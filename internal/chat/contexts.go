@@ -24,9 +24,9 @@ type contexts struct {
 const (
 	// contextShare is what part of the limit one context may take.
 	contextShare = 16
-	// contextBytes and itemBytes are about what they take beside their texts.
+	// contextBytes and itemBytes are about what they take beside their texts, with what is held in memory along with them.
 	contextBytes = 1 << 10
-	itemBytes    = 320
+	itemBytes    = 768
 )
 
 type contextKey struct{ owner, conversation string }

@@ -47,7 +47,7 @@ func promptAtRandom(t *testing.T, window int, seed uint64) {
 	store := &reading{Store: w.Store}
 	w.Store, w.ContextMessages = store, window
 	// The longest are not kept.
-	w.ContextBytes = 256 << 10
+	w.ContextBytes = 512 << 10
 	ctx := t.Context()
 	conversations := []string{w.conversation(chat.Conversation{}), w.conversation(chat.Conversation{Instructions: "Be brief."}), w.conversation(chat.Conversation{})}
 	texts, prompts := 0, 0
@@ -174,7 +174,7 @@ func TestContextsThatAreKeptAreBounded(t *testing.T) {
 		t.Skip("where another process may write each prompt reads its context")
 	}
 	store := &reading{Store: w.Store}
-	w.Store, w.ContextBytes = store, 64<<10
+	w.Store, w.ContextBytes = store, 128<<10
 	reads := func(conv string) int64 {
 		before := store.contexts.Load()
 		w.mustAsk(conv, "hi")
@@ -191,7 +191,7 @@ func TestContextsThatAreKeptAreBounded(t *testing.T) {
 		t.Errorf("100 conversations later a context is read %d times", n)
 	}
 	long := w.conversation(chat.Conversation{})
-	w.mustAsk(long, strings.Repeat("long ", 1000))
+	w.mustAsk(long, strings.Repeat("long ", 2000))
 	if a, b := reads(long), reads(long); cmp.Or(a, b) != 1 {
 		t.Errorf("a long context is read %d and %d times", a, b)
 	}

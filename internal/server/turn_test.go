@@ -42,9 +42,9 @@ func TestATurnIsOverOnlyWhileOthersWait(t *testing.T) {
 	}{
 		{"nobody", 0, 0, time.Hour, 0},
 		{"one, and no more", 0, 100 * time.Millisecond, 10 * time.Second, 0},
-		{"one, and no more when it matters", 0, time.Second, 10 * time.Second, 0},
-		{"all the time", 0, time.Hour, 10 * time.Second, turnTime + turnPace},
-		{"one that comes late", 7 * time.Second, time.Hour, 10 * time.Second, 8 * time.Second},
+		{"one, and no more when it matters", 0, time.Second, 20 * time.Second, 0},
+		{"all the time", 0, time.Hour, 20 * time.Second, turnTime + turnPace},
+		{"one that comes late", 7 * time.Second, time.Hour, 20 * time.Second, 7*time.Second + turnPace},
 		{"one that comes late, for one that takes", 7 * time.Second, time.Hour, 7500 * time.Millisecond, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
