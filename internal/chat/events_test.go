@@ -401,6 +401,8 @@ func TestALogThatIsGoneSaysSo(t *testing.T) {
 			run := w.stream(conv, user("hi"))
 			read(t, run)
 			r, _ := run.Wait(t.Context())
+			// Until it has left, the run itself has the events.
+			w.Drain(t.Context())
 			w.events(r.ID, 0)
 			lose(w, conv, &r)
 			if _, err := w.Events(t.Context(), caller.Owner, r.ID, 0); code(err) != chat.CodeEventLogExpired || fault.Of(err).Kind != fault.Gone {

@@ -513,6 +513,7 @@ func TestAnAnswerWhoseLogGoesAwayIsNotTakenForAWholeOne(t *testing.T) {
 	w, run, end := begunLargely(t)
 	end()
 	all := collect(t, run.Reader())
+	w.Drain(t.Context())
 	store, reads := w.Store, 0
 	for _, from := range []int{0, len(all) / 2, len(all) - 1} {
 		for kept := 1; kept < 20; kept++ {
