@@ -130,7 +130,7 @@ func (p *process) resident(t *testing.T, figure string) int {
 			return n
 		}
 	}
-	t.Fatal("the process has no such figure")
+	t.Fatalf("the process has no %s", figure)
 	return 0
 }
 

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -108,13 +107,9 @@ func (s *soaker) turn(ctx context.Context, conversation, question string) error 
 
 // R17: hours of streams leave the memory as it is, and the write-ahead log within its bounds. In short form each stream is looked at, and the log.
 func TestASoakedServerStaysAsItIs(t *testing.T) {
-	length := soakShort
-	if given := os.Getenv("PARLEY_SOAK_SECONDS"); given != "" {
-		seconds, err := strconv.Atoi(given)
-		if err != nil || seconds < 1 {
-			t.Fatalf("PARLEY_SOAK_SECONDS is %q", given)
-		}
-		length = time.Duration(seconds) * time.Second
+	length := time.Duration(envInt(t, "PARLEY_SOAK_SECONDS", int64(soakShort/time.Second))) * time.Second
+	if length < time.Second {
+		t.Fatalf("PARLEY_SOAK_SECONDS makes it %v", length)
 	}
 	model := httptest.NewServer(http.HandlerFunc(steadyModel))
 	t.Cleanup(model.Close)

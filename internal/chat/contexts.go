@@ -14,15 +14,15 @@ import (
 // something was changed beside the turns; then it is dropped.
 type contexts struct {
 	mu sync.Mutex
-	// bytes is about how much memory they take; limit is how much they may, and none is kept that takes more than a share of that.
-	bytes, limit int
-	byKey        map[contextKey]*list.Element
+	// bytes is about how much memory they take.
+	bytes int
+	byKey map[contextKey]*list.Element
 	// recent holds *keptContext, the one that was used last in front.
 	recent list.List
 }
 
 const (
-	// contextShare is what part of the limit one context may take.
+	// contextShare is what part of the memory for all of them one may take.
 	contextShare = 16
 	// contextBytes and itemBytes are about what they take beside their texts, with what is held in memory along with them.
 	contextBytes = 1 << 10
@@ -78,7 +78,7 @@ func (c *contexts) use(key contextKey) (keptContext, bool) {
 }
 
 // begun is told of a turn that was begun with a context, in whose place what it sends now comes. Where n items were asked for and fewer came, there are no
-// others.
+// others. limit is how much memory all may take.
 func (c *contexts) begun(t *Turn, history []Item, n, limit int) {
 	k := &keptContext{key: contextKey{t.Response.Owner, t.Conversation.ID}, conversation: t.Conversation, running: t.Response.ID, bytes: contextBytes}
 	k.conversation.ContextVersion++
@@ -88,7 +88,6 @@ func (c *contexts) begun(t *Turn, history []Item, n, limit int) {
 	k.add(t.Input)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.limit = limit
 	if c.remove(k.key); k.bytes > limit/contextShare {
 		return
 	}
@@ -96,11 +95,11 @@ func (c *contexts) begun(t *Turn, history []Item, n, limit int) {
 		c.byKey = map[contextKey]*list.Element{}
 	}
 	c.byKey[k.key] = c.recent.PushFront(k)
-	c.grow(k.bytes)
+	c.grow(k.bytes, limit)
 }
 
 // ended is told of a response that has ended, before anybody else is.
-func (c *contexts) ended(r *Response) {
+func (c *contexts) ended(r *Response, limit int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key := contextKey{r.Owner, r.ConversationID}
@@ -111,13 +110,13 @@ func (c *contexts) ended(r *Response) {
 	k := e.Value.(*keptContext)
 	before := k.bytes
 	k.add(r.Output)
-	if r.Status != Completed || k.bytes > c.limit/contextShare {
+	if r.Status != Completed || k.bytes > limit/contextShare {
 		c.remove(key)
 		return
 	}
 	k.running = ""
 	k.conversation.ContextVersion++
-	c.grow(k.bytes - before)
+	c.grow(k.bytes-before, limit)
 }
 
 // drop is told of a change beside the turns, or of a guess that was wrong.
@@ -136,8 +135,8 @@ func (c *contexts) remove(key contextKey) {
 }
 
 // grow counts bytes, and lets go of those contexts that were not used for longest. The lock is held.
-func (c *contexts) grow(bytes int) {
-	for c.bytes += bytes; c.bytes > c.limit; {
+func (c *contexts) grow(bytes, limit int) {
+	for c.bytes += bytes; c.bytes > limit; {
 		c.remove(c.recent.Back().Value.(*keptContext).key)
 	}
 }

@@ -150,7 +150,7 @@ func (s *Service) recall(ctx context.Context, e *finale) (*reply, error) {
 func (s *Service) tell(e *finale, f *fault.Error) {
 	run, final := e.run, e.Response
 	if !e.reply.shed {
-		s.contexts.ended(&final)
+		s.contexts.ended(&final, s.ContextBytes)
 	} else {
 		s.contexts.drop(final.Owner, final.ConversationID)
 	}

@@ -174,10 +174,7 @@ func (p *past) replay(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if p.over {
-		whole.end(p.final)
-	}
-	if played < batches || len(whole.events) != len(p.player.events) {
+	if p.over && !whole.end(p.final) || played < batches || len(whole.events) != len(p.player.events) {
 		// Some of the log is not there any more.
 		return logExpired()
 	}
@@ -236,10 +233,9 @@ func (p *past) advance(ctx context.Context, s *Subscription) error {
 		s.awaitLog()
 		return nil
 	case p.final != nil:
-		if p.final.Status != Interrupted && !p.player.leadsTo(p.final) {
+		if !p.player.end(p.final) {
 			return logExpired()
 		}
-		p.player.end(p.final)
 		p.over = true
 		return nil
 	}

@@ -272,33 +272,25 @@ func (p *player) item(r *stepReader, kind byte) {
 	}
 }
 
-// leadsTo reports whether what was played is all that a response has told ahead of its end.
-func (p *player) leadsTo(r *Response) bool {
-	ending := reply{sheds: true, shed: true}
-	told := p.next + len(p.events)
-	ending.emit = func(events ...Event) { told += len(events) }
-	for _, d := range p.reply.drafts {
-		copied := *d
-		ending.close(&copied, r.Status.item())
-	}
-	return told == r.LastEvent
-}
-
 // end makes what a response that has ended tells of its end; what was made before is taken. The last event has the number that r
 // has for it. What ended by itself closed its items first; where that does not lead to that number, the server died, and the
-// last event stands alone.
-func (p *player) end(r *Response) {
+// last event stands alone. It reports false where the response is not one that was interrupted: then some of its log is not there any more.
+func (p *player) end(r *Response) bool {
 	p.reply.end(r.Status.item())
 	if p.next+len(p.events) != r.LastEvent {
+		if r.Status != Interrupted {
+			return false
+		}
 		p.next, p.events = r.LastEvent, nil
 	}
 	if p.reply.shed {
 		p.events = append(p.events, &logged{})
-		return
+		return true
 	}
 	final := *r
 	final.Output = p.output(r)
 	p.events = append(p.events, &ResponseEvent{Name: r.Status.event(), Response: final})
+	return true
 }
 
 // output is what the model wrote, as the log has it.

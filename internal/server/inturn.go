@@ -74,12 +74,16 @@ func (t *turn) write(p []byte) (n int, over bool, err error) {
 // do does something for the client, and returns when that is done or the turn is over.
 func (t *turn) do(what func() error) (over bool, err error) {
 	began := time.Now()
-	ends := time.NewTimer(t.left)
-	defer func() {
-		ends.Stop()
-		t.left -= time.Since(began)
-	}()
 	go func() { t.written <- what() }()
+	over, err = t.await(t.left)
+	t.left -= time.Since(began)
+	return over, err
+}
+
+// await returns when what is done for the client is done, or when that has taken too long and others wait.
+func (t *turn) await(limit time.Duration) (over bool, err error) {
+	ends := time.NewTimer(limit)
+	defer ends.Stop()
 	var wanted <-chan struct{}
 	for {
 		select {
@@ -162,18 +166,10 @@ func (x *exchange) jsonInTurn(body []byte, wanted func() <-chan struct{}) bool {
 
 // hurry waits for what is being written, but not for long while others wait.
 func (t *turn) hurry() error {
-	pace := time.NewTimer(turnPace)
-	defer pace.Stop()
-	var wanted <-chan struct{}
-	for {
-		select {
-		case err := <-t.written:
-			return err
-		case <-pace.C:
-			wanted = t.wanted()
-		case <-wanted:
-			t.x.breakOff()
-			return <-t.written
-		}
+	over, err := t.await(turnPace)
+	if over {
+		t.x.breakOff()
+		return <-t.written
 	}
+	return err
 }

@@ -116,8 +116,7 @@ func TestReadersOfLargeAnswersWhoTakeNothingKeepNobodyWaiting(t *testing.T) {
 func TestOneWhoTakesNothingOfALargeAnswerInOnePieceIsCutOffForOthers(t *testing.T) {
 	w := newWorld(t, settings{})
 	text := hugeText + hugeText
-	w.upstream.Always("HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: auto\n\n" +
-		`{"choices":[{"index":0,"message":{"role":"assistant","content":` + mustJSON(text) + `},"finish_reason":"stop"}]}`)
+	w.upstream.Always(inOnePiece(text))
 	nothing := w.request("POST", w.conversation()+"/responses", `{"prompt":"Hi"}`)
 	var r api.Response
 	if resp := w.call("POST", w.conversation()+"/responses", `{"prompt":"Hi"}`, &r); resp.StatusCode != http.StatusOK || r.OutputText != text {
@@ -128,11 +127,16 @@ func TestOneWhoTakesNothingOfALargeAnswerInOnePieceIsCutOffForOthers(t *testing.
 	}
 }
 
-// inOnePiece has the model answer with a text in one piece, and returns the path of the conversation and the response.
-func (w *world) inOnePiece(text string) (conversation string, r api.Response) {
+// inOnePiece is what a model says that answers with a text in one piece.
+func inOnePiece(text string) string {
+	return "HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: auto\n\n" +
+		`{"choices":[{"index":0,"message":{"role":"assistant","content":` + mustJSON(text) + `},"finish_reason":"stop"}]}`
+}
+
+// answeredInOnePiece returns the path of a conversation and a response in it with a text in one piece.
+func (w *world) answeredInOnePiece(text string) (conversation string, r api.Response) {
 	w.t.Helper()
-	w.upstream.Always("HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: auto\n\n" +
-		`{"choices":[{"index":0,"message":{"role":"assistant","content":` + mustJSON(text) + `},"finish_reason":"stop"}]}`)
+	w.upstream.Always(inOnePiece(text))
 	conversation = w.conversation()
 	if resp := w.call("POST", conversation+"/responses", `{"prompt":"Hi"}`, &r); resp.StatusCode != http.StatusOK {
 		w.t.Fatal(resp.Status)
@@ -163,7 +167,7 @@ func TestAnEventThatCannotBeMadeAgainBreaksOff(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, settings{})
-			conversation, r := w.inOnePiece(text)
+			conversation, r := w.answeredInOnePiece(text)
 			events := "/api/responses/" + r.ID + "/events"
 			slow := w.request("GET", events, "")
 			all := w.request("GET", events, "")

@@ -171,7 +171,11 @@ func (g *gathered) grow(fd int) {
 	if syscall.Fstat(fd, &st) != nil {
 		return
 	}
-	for g.size = st.Size; g.size < g.offset+growth && st.Size == g.offset; {
+	g.size = st.Size
+	if g.size != g.offset {
+		return
+	}
+	for g.size < g.offset+growth {
 		n, err := syscall.Pwrite(fd, zeros[:], g.size)
 		if err != nil {
 			break
@@ -195,18 +199,21 @@ func truncateGathered(tls *libc.TLS, file uintptr, size int64) int32 {
 }
 
 func syncGathered(tls *libc.TLS, file uintptr, flags int32) int32 {
-	g := gatheredOf(file)
-	if rc := g.flush(tls, file); rc != lib.SQLITE_OK {
-		return rc
-	}
-	if !g.synced {
+	return flushed(tls, file, func(own *lib.Tsqlite3_io_methods) int32 {
+		g := gatheredOf(file)
+		if g.synced {
+			return syncData(descriptor(file))
+		}
 		// SQLite's own syncs the directory as well.
-		rc := function[syncFunc](g.own.FxSync)(tls, file, flags)
+		rc := function[syncFunc](own.FxSync)(tls, file, flags)
 		g.synced = rc == lib.SQLITE_OK
 		return rc
-	}
+	})
+}
+
+func syncData(fd int) int32 {
 	for {
-		switch err := syscall.Fdatasync(descriptor(file)); err {
+		switch err := syscall.Fdatasync(fd); err {
 		case nil:
 			return lib.SQLITE_OK
 		case syscall.EINTR:
